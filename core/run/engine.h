@@ -1,0 +1,81 @@
+/*
+ * The run engine of one worker: owns resident runs, their cells and their journals. Everything in the loop's thread.
+ * Who calls it: api/ (HTTP), cli/ (perigee run, test, replay), events and children inside the engine itself.
+ */
+#pragma once
+
+#include "base/json.h"
+#include "base/metrics.h"
+#include "run/bundle.h"
+#include "store/store.h"
+
+struct engine;
+
+struct engine_options {
+	struct loop *loop;
+	struct store *store;
+	struct metrics *metrics;
+	const struct clock *clock;
+	struct clock_manual *virtual_time;   /* not NULL: when every run waits, time jumps to the next timer (`perigee test`) */
+	const struct rng *rng;
+	const char *cell_program;            /* path of perigee-cell */
+	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms;
+	size_t resident_max;                 /* waiting cells kept, the rest evicted least recently used first */
+	int64_t runs_per_tenant_max;         /* unfinished runs; more are refused with ERR_LIMIT */
+};
+
+MUST_CHECK int engine_new(const struct engine_options *options, struct engine **out, struct errbuf *e);
+/* Ends cells (runs stay in the store as they are), frees. Drain first for a polite end. */
+void engine_free(struct engine *engine);
+/* Accept no new runs; `drained` fires when nothing is running (waiting runs are handed back: they are rows). */
+void engine_drain(struct engine *engine, void (*drained)(void *arg), void *arg);
+
+/* Bundles. Load makes a bundle live for new runs of the tenant (store first, then stem, then switch); asynchronous; on failure the old one keeps
+ * serving and `report` holds {file, line, message, errors}. manifest is borrowed. */
+typedef void (*engine_loaded_fn)(void *arg, int code, const json_t *manifest, const json_t *report, const char *digest);
+void engine_load_bundle(engine_loaded_fn done, void *arg, struct engine *engine, struct str tenant, struct bundle *bundle /* taken */);
+const json_t *engine_manifest(struct engine *engine, struct str tenant);   /* borrowed; NULL before the first load */
+const char *engine_bundle_digest(struct engine *engine, struct str tenant);
+
+/* Evaluate a configuration file in a throw-away cell: engine-less, blocking, for start-up. New reference or NULL with e. */
+json_t *engine_evaluate_config(const char *cell_program, struct str source, const char *file, struct errbuf *e);
+
+struct run_request {
+	struct str tenant;
+	const char *agent, *capability;
+	json_t *input;               /* borrowed; checked against the capability's schema */
+	struct str subject;          /* optional: what the run is about, for listing (the deal) */
+	struct str idempotency_key;  /* optional; with it the digest of the request body */
+	const uint8_t *body_digest;
+	struct str event;            /* optional: id of the event that starts it (one run per event and capability) */
+	struct str spec;             /* optional: a spec file instead of a capability */
+	const json_t *spec_start;    /* with spec: members added to START (files, filter) */
+};
+/* done fires when the run is durable: code 0 and its id; or ERR_NOT_FOUND (agent, capability; text lists the names), ERR_SCHEMA with errors, ERR_LIMIT,
+ * ERR_IDEMPOTENCY, ERR_STORE. existed: an idempotent repetition. */
+typedef void (*engine_started_fn)(void *arg, int code, const char *run, bool existed, const json_t *errors, const char *text);
+void engine_start_run(struct engine *engine, const struct run_request *request, engine_started_fn done, void *arg);
+
+/* Watch a run: fires `event` for each of effect, outcome, log, status from now on (JSON object borrowed; id "INDEX" or "INDEX.N", empty for effect) and lastly
+ * status with a final state. Returns NULL when the run is not resident here (read the store instead). */
+struct run_watcher;
+typedef void (*run_event_fn)(void *arg, const char *type, const char *id, const json_t *data);
+struct run_watcher *engine_watch_run(struct engine *engine, struct str tenant, struct str run, run_event_fn event, void *arg);
+void engine_unwatch(struct run_watcher *watcher);
+
+typedef void (*engine_done_fn)(void *arg, int code, const json_t *result, const char *text);
+void engine_signal_run(struct engine *engine, struct str tenant, struct str run, struct str name, const json_t *payload, struct str id /* optional */,
+                       engine_done_fn done, void *arg);                    /* ERR_NOT_FOUND, ERR_CONFLICT (ended) */
+void engine_cancel_run(struct engine *engine, struct str tenant, struct str run, engine_done_fn done, void *arg);
+void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by,
+                            engine_done_fn done, void *arg);              /* ERR_NOT_FOUND, ERR_CONFLICT (decided or expired) */
+void engine_emit_event(struct engine *engine, struct str tenant, const json_t *cloud_event, engine_done_fn done, void *arg);
+
+/* Replay a journal against a bundle, without effects: for `perigee replay`. journal: {run:{agent,capability,input,id,created_at,…}, outcomes:[{index, effect,
+ * name, digest, outcome}]}. result: {status: "same"|"diverged"|"incomplete", at, expected:{…}, actual:{…}, output}. */
+void engine_replay(struct engine *engine, struct str tenant, const json_t *journal, engine_done_fn done, void *arg);
+
+/* Take over unfinished runs whose owner is gone (start-up, and every few seconds). */
+void engine_recover(struct engine *engine);
+struct engine_counts { size_t running, waiting, cells, tenants; };
+struct engine_counts engine_counts(const struct engine *engine);
