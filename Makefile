@@ -1,0 +1,230 @@
+# Perigee. `make run` and `make test` are the two commands; the rest:
+#
+#   make                 build/perigee and build/perigee-cell
+#   make run             install what is missing, build, work through examples/, serve until Ctrl-C
+#   make demo            the same, ends when the examples are done (0: all of them succeeded)
+#   make test            every suite; last line `N passed, N failed`      SUITES="c http" for some of them
+#   make bench           what BENCHMARKS.md reports
+#   make lint            floors, luacheck, lengths, cppcheck, clang-tidy
+#   make asan            C units and HTTP tests under AddressSanitizer and UBSan, in build/asan
+#   make fuzz            each tests/fuzz/fuzz_*.c for FUZZ_SECONDS (20), in build/fuzz
+#   make install         PREFIX=/usr/local DESTDIR=
+#
+# CC=gcc or clang; BUILD=folder. Sources are found by wildcard: a new file needs no line here.
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+ifeq (,$(filter -j%,$(MAKEFLAGS)))
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD ?= build
+PREFIX ?= /usr/local
+SANITIZE ?=
+FUZZ_SECONDS ?= 20
+SUITES ?=
+GEN := $(BUILD)/gen
+
+# -- flags ------------------------------------------------------------------------------------------------------------
+
+HOST_PACKAGES := libevent libevent_pthreads sqlite3 jansson libsodium
+CELL_PACKAGES := luajit libseccomp
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
+ifneq ($(SANITIZE),)
+HARDENING := -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LINK_HARDENING := -fsanitize=$(SANITIZE)
+else
+HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LINK_HARDENING :=
+endif
+VERSION_TEXT := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
+COMMON := -std=c17 -O2 -g -D_GNU_SOURCE -Icore -I$(GEN) $(WARNINGS) -fPIE -MMD -MP -pthread
+LINK := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
+# Asked only when something is compiled: on a fresh machine pkg-config comes with the dependencies.
+HOST_CFLAGS = $(shell pkg-config --cflags $(HOST_PACKAGES))
+HOST_LIBS = $(shell pkg-config --libs $(HOST_PACKAGES))
+CELL_CFLAGS = $(shell pkg-config --cflags $(CELL_PACKAGES))
+CELL_LIBS = $(shell pkg-config --libs $(CELL_PACKAGES))
+CMOCKA_CFLAGS = $(shell pkg-config --cflags cmocka)
+CMOCKA_LIBS = $(shell pkg-config --libs cmocka)
+# The jail and LuaJIT's own memory tricks do not go with sanitizers: the cell is always built as it ships.
+CELL_HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+
+# -- sources ----------------------------------------------------------------------------------------------------------
+
+HOST_FOLDERS := base net store store/sqlite run llm api cli
+HOST_SOURCES := $(foreach folder,$(HOST_FOLDERS),$(wildcard core/$(folder)/*.c))
+# What both programs share: the part of base/ that needs no library.
+CELL_BASE := $(wildcard $(addprefix core/base/,bytes.c error.c json_text.c frame.c clock.c))
+CELL_SOURCES := $(wildcard core/cell/*.c) $(CELL_BASE)
+TEST_SOURCES := $(wildcard tests/c/test_*.c)
+TEST_HELPERS := $(filter-out $(TEST_SOURCES),$(wildcard tests/c/*.c))
+BENCH_SOURCES := $(wildcard bench/*.c)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+
+# -- generated sources ------------------------------------------------------------------------------------------------
+# $(GEN)/FLOOR/*.c belong to FLOOR. Rules write to a temporary name or whole files at once: an interrupted build leaves nothing half made.
+
+RUNTIME_FILES := $(shell find scripts/perigee -name '*.lua' ! -name '*_spec.lua' 2>/dev/null | LC_ALL=C sort)
+STATEMENTS := $(wildcard core/store/sqlite/statements/*.sql)
+MIGRATIONS := $(shell find migrations -name '*.sql' 2>/dev/null | LC_ALL=C sort)
+
+GENERATED_HOST := $(GEN)/run/runtime_files.c
+GENERATED_HEADERS :=
+GENERATED_CELL :=
+ifneq ($(wildcard tools/sqlgen.sh),)
+GENERATED_HEADERS += $(GEN)/store/statements.h
+GENERATED_HOST += $(GEN)/store/statements.c
+endif
+ifneq ($(wildcard tools/migrationsgen.sh),)
+GENERATED_HOST += $(GEN)/store/migrations.c
+endif
+ifneq ($(wildcard tools/embed.sh),)
+ifneq ($(wildcard core/cell/prelude.lua),)
+GENERATED_CELL += $(GEN)/cell/prelude.c
+endif
+endif
+
+HOST_OBJECTS := $(HOST_SOURCES:core/%.c=$(BUILD)/host/%.o) $(GENERATED_HOST:$(GEN)/%.c=$(BUILD)/host/gen/%.o)
+LINKABLE_OBJECTS := $(filter-out $(BUILD)/host/cli/main.o,$(HOST_OBJECTS))
+CELL_OBJECTS := $(CELL_SOURCES:core/%.c=$(BUILD)/cell/%.o) $(GENERATED_CELL:$(GEN)/%.c=$(BUILD)/cell/gen/%.o)
+TEST_PROGRAMS := $(TEST_SOURCES:tests/c/%.c=$(BUILD)/tests/%)
+BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
+FUZZ_PROGRAMS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
+
+# -- the usual targets ------------------------------------------------------------------------------------------------
+
+.PHONY: all programs tests benches run demo test bench lint floors asan fuzz fuzzers install clean dependencies test-dependencies
+.DELETE_ON_ERROR:
+
+all: programs
+programs: floors $(BUILD)/perigee $(BUILD)/perigee-cell
+tests: programs $(TEST_PROGRAMS)
+benches: programs $(BENCH_PROGRAMS)
+
+dependencies:
+	@tools/dependencies.sh build
+
+test-dependencies:
+	@tools/dependencies.sh build test
+
+run: dependencies
+	@+$(MAKE) -s programs
+	@$(BUILD)/perigee dev --root . --examples examples
+
+demo: dependencies
+	@+$(MAKE) -s programs
+	@$(BUILD)/perigee dev --root . --store temporary --listen 127.0.0.1:0 --examples examples --exit
+
+test: test-dependencies
+	@+$(MAKE) -s tests
+	@tests/run --build $(BUILD) $(SUITES)
+
+bench: dependencies
+	@+$(MAKE) -s benches
+	@bench/run --build $(BUILD)
+
+lint:
+	@tools/dependencies.sh build test lint
+	@tools/lint.sh
+
+asan: test-dependencies
+	@+$(MAKE) BUILD=build/asan SANITIZE=address,undefined -s tests
+	@tests/run --build build/asan c http
+
+fuzz:
+	@tools/dependencies.sh build fuzz
+	@+$(MAKE) CC=clang BUILD=build/fuzz SANITIZE=fuzzer-no-link,address,undefined -s fuzzers
+	@tests/fuzz/run build/fuzz/fuzzers $(FUZZ_SECONDS)
+
+fuzzers: $(FUZZ_PROGRAMS)
+
+install: programs
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/perigee $(DESTDIR)$(PREFIX)/share/perigee
+	install -m 755 $(BUILD)/perigee $(DESTDIR)$(PREFIX)/bin/perigee
+	install -m 755 $(BUILD)/perigee-cell $(DESTDIR)$(PREFIX)/libexec/perigee/perigee-cell
+	install -m 644 perigee.lua LICENSE README.md $(DESTDIR)$(PREFIX)/share/perigee/
+	cp -R scripts methodology $(DESTDIR)$(PREFIX)/share/perigee/
+
+clean:
+	rm -rf build
+
+# The floors lint reads every source, in a tenth of a second: it runs whenever one has changed, and a climbing include fails the build.
+FLOORS_STAMP := $(BUILD)/.floors
+floors: $(FLOORS_STAMP)
+$(FLOORS_STAMP): $(shell find core -name '*.[ch]') tools/floors.sh
+	@mkdir -p $(@D)
+	@tools/floors.sh core
+	@touch $@
+
+# -- rules ------------------------------------------------------------------------------------------------------------
+
+$(BUILD)/perigee: $(HOST_OBJECTS)
+	$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) -lm
+
+$(BUILD)/perigee-cell: $(CELL_OBJECTS)
+	$(CC) $(LINK) -o $@ $^ $(CELL_LIBS) -lm
+
+$(BUILD)/host/%.o: core/%.c | $(GENERATED_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -DPERIGEE_VERSION='"$(VERSION_TEXT)"' -c -o $@ $<
+
+$(BUILD)/host/gen/%.o: $(GEN)/%.c | $(GENERATED_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
+
+$(BUILD)/cell/%.o: core/%.c | $(GENERATED_CELL)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(CELL_HARDENING) $(CELL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/cell/gen/%.o: $(GEN)/%.c
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(CELL_HARDENING) $(CELL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/tests/%.o: tests/c/%.c | $(GENERATED_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) $(CMOCKA_CFLAGS) -Itests/c -c -o $@ $<
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_HELPERS:tests/c/%.c=$(BUILD)/tests/%.o) $(LINKABLE_OBJECTS)
+	$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) $(CMOCKA_LIBS) -lm
+
+$(BUILD)/bench/%.o: bench/%.c | $(GENERATED_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LINKABLE_OBJECTS)
+	$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) -lm
+
+$(BUILD)/fuzzers/%.o: tests/fuzz/%.c | $(GENERATED_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
+
+$(BUILD)/fuzzers/%: $(BUILD)/fuzzers/%.o $(LINKABLE_OBJECTS)
+	$(CC) $(LINK) -fsanitize=fuzzer,address,undefined -o $@ $^ $(HOST_LIBS) -lm
+
+# embedded runtime
+$(GEN)/run/runtime_files.c: tools/runtimegen.sh $(RUNTIME_FILES)
+	@mkdir -p $(@D)
+	tools/runtimegen.sh $@ $(RUNTIME_FILES)
+
+# statements, migrations, prelude: the generators belong to the store and to the cell
+$(GEN)/store/statements.h $(GEN)/store/statements.c &: tools/sqlgen.sh $(STATEMENTS)
+	@mkdir -p $(@D)
+	tools/sqlgen.sh $(GEN)/store $(STATEMENTS)
+
+$(GEN)/store/migrations.c: tools/migrationsgen.sh $(MIGRATIONS)
+	@mkdir -p $(@D)
+	tools/migrationsgen.sh $@ migrations
+
+$(GEN)/cell/prelude.c: tools/embed.sh core/cell/prelude.lua
+	@mkdir -p $(@D)
+	tools/embed.sh core/cell/prelude.lua cell_prelude $@
+
+.SECONDARY:
+ALL_OBJECTS := $(HOST_OBJECTS) $(CELL_OBJECTS) $(TEST_SOURCES:tests/c/%.c=$(BUILD)/tests/%.o) $(TEST_HELPERS:tests/c/%.c=$(BUILD)/tests/%.o) \
+	$(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%.o) $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzzers/%.o)
+-include $(wildcard $(ALL_OBJECTS:.o=.d))
