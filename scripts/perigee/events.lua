@@ -1,0 +1,28 @@
+-- Events: what an agent tells the rest of the system. Agents subscribe with `on = { [type] = capability }`.
+
+local host = require("perigee.host")
+local check = require("perigee.check")
+local effects = require("perigee.effects")
+
+local events = {}
+
+---Emit an event; it is stored with the run's next commit and dispatched to every subscriber.
+---@param kind string the type: "deal.qualified"
+---@param data? table
+---@param options? { subject?: string, id?: string } an id given twice is one event
+---@return string id
+function events.emit(kind, data, options)
+  check.name("events.emit", "type", kind)
+  if data ~= nil then
+    check.type("events.emit", "data", data, "table")
+  end
+  options = check.options("events.emit", options, { "subject", "id" })
+  return effects.call("events.emit", {
+    type = kind,
+    data = data == nil and host.null or data,
+    subject = options.subject,
+    id = options.id,
+  }).id
+end
+
+return events
