@@ -1,9 +1,11 @@
 -- What both tools share: a small JSON reader, folders, and how words are compared.
+-- luacheck: globals io package (a tool for a plain luajit, not a script in a cell)
 local M = {}
 
 M.null = setmetatable({}, { __tostring = function() return "null" end })
 
-local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"', ["\\"] = "\\", ["/"] = "/" }
+local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"', ["\\"] = "\\",
+  ["/"] = "/" }
 
 local function utf8(code)
   local char, floor = string.char, math.floor
@@ -12,7 +14,8 @@ local function utf8(code)
   if code < 0x10000 then
     return char(0xE0 + floor(code / 4096), 0x80 + floor(code / 64) % 64, 0x80 + code % 64)
   end
-  return char(0xF0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64, 0x80 + floor(code / 64) % 64,
+  return char(0xF0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64,
+    0x80 + floor(code / 64) % 64,
     0x80 + code % 64)
 end
 
@@ -165,7 +168,8 @@ function M.texts(conversation)
 end
 
 M.BANT = { "budget", "authority", "need", "timeline" }
-M.MEDDIC = { "metrics", "economic_buyer", "decision_criteria", "decision_process", "paper_process", "pain",
+M.MEDDIC = { "metrics", "economic_buyer", "decision_criteria", "decision_process",
+  "paper_process", "pain",
   "champion", "competition" }
 
 return M

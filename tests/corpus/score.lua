@@ -1,4 +1,5 @@
--- luajit score.lua CORPUS OUTPUTS [--min BP]: how good are the outputs of `qualify` on labelled conversations?
+-- luajit score.lua CORPUS OUTPUTS [--min BP]: how good is `qualify` on labelled conversations?
+-- luacheck: globals io package (a tool for a plain luajit, not a script in a cell)
 -- OUTPUTS holds a NAME.json for each CORPUS/NAME.json. README.md says what the labels mean.
 local here = (arg[0]:match("^(.*/)") or "./")
 package.path = here .. "?.lua;" .. package.path
@@ -7,7 +8,8 @@ local null = common.null
 
 local function usage()
   io.stderr:write("usage: luajit score.lua CORPUS OUTPUTS [--min BP]\n",
-    "  --min BP   exit 1 when the blocker accuracy is under BP basis points (9000 = 90 %) or a never is violated\n")
+    "  --min BP   exit 1 when the blocker accuracy is under BP basis points (9000 = 90 %) or a\n",
+    "             never is violated\n")
   os.exit(2)
 end
 
@@ -54,9 +56,11 @@ local function label(found)
   return "unknown"
 end
 
--- Is this evidence of the playbook's dimension? Its own name says so, or the scorecard lists its id.
+-- Is this evidence of the playbook's dimension? Its name says so, or the scorecard lists its id.
 local function belongs(output, evidence, playbook, name)
-  if evidence.dimension == name or evidence.dimension == playbook .. "." .. name then return true end
+  if evidence.dimension == name or evidence.dimension == playbook .. "." .. name then
+    return true
+  end
   for _, id in ipairs(given(dimension(output, playbook, name).evidence) or {}) do
     if id == evidence.id then return true end
   end
@@ -104,7 +108,8 @@ for _, name in ipairs(names) do
   end
   local expect = case.expect
   local output, missing = common.read(outputs .. "/" .. name .. ".json")
-  if type(output) == "table" and output ~= null and not given(output.scorecards) and given(output.output) then
+  if type(output) == "table" and output ~= null and not given(output.scorecards)
+    and given(output.output) then
     output = output.output
   end
   if type(output) ~= "table" or output == null or not given(output.scorecards) then
@@ -133,7 +138,9 @@ for _, name in ipairs(names) do
       if meant then
         local said = output and label(dimension(output, playbook, dim)) or "no output"
         count(playbook, dim, meant, said)
-        if said ~= meant and output then miss(name, "%s.%s %s, should be %s", playbook, dim, said, meant) end
+        if said ~= meant and output then
+          miss(name, "%s.%s %s, should be %s", playbook, dim, said, meant)
+        end
       end
     end
   end
@@ -155,7 +162,8 @@ for _, name in ipairs(names) do
     quotes.all = quotes.all + 1
     local found = false
     for _, evidence in ipairs(ledger) do
-      if signed(evidence) == quote.polarity and belongs(output, evidence, quote.playbook, quote.dimension)
+      if signed(evidence) == quote.polarity
+        and belongs(output, evidence, quote.playbook, quote.dimension)
         and common.contains(quoted(evidence), quote.contains) then
         found = true
       end
@@ -163,7 +171,8 @@ for _, name in ipairs(names) do
     if found then
       quotes.right = quotes.right + 1
     elseif output then
-      miss(name, "no %s evidence for %s.%s with '%s'", quote.polarity == 1 and "positive" or "negative",
+      miss(name, "no %s evidence for %s.%s with '%s'",
+        quote.polarity == 1 and "positive" or "negative",
         quote.playbook, quote.dimension, quote.contains)
     end
   end
@@ -193,22 +202,30 @@ end
 for _, line in ipairs(misses) do print("MISS " .. line) end
 if #misses > 0 then print() end
 
-print(("%d conversations, %d without output, %d pieces of evidence, %d of them not in the conversation"):format(
-  #names, absent, evidences, foreign))
-print(("blocker    %s  (%d of %d)"):format(share(blockers.right, blockers.all), blockers.right, blockers.all))
+print(("%d conversations, %d without output"):format(#names, absent))
+print(("%d pieces of evidence, %d of them not in the conversation"):format(evidences, foreign))
+print(("blocker    %s  (%d of %d)"):format(share(blockers.right, blockers.all), blockers.right,
+  blockers.all))
 for _, which in ipairs({ "budget", "authority", "need", "timeline", "none" }) do
   local row = blockers.meant[which]
-  if row then print(("  %-9s %s  (%d of %d)"):format(which, share(row.right, row.all), row.right, row.all)) end
+  if row then
+    print(("  %-9s %s  (%d of %d)"):format(which, share(row.right, row.all), row.right, row.all))
+  end
 end
 
-print(("\n%-26s %-26s %-26s %s"):format("dimension", "positive: prec.   recall", "negative: prec.   recall", "right"))
+print(("\n%-26s %-26s %-26s %s"):format("dimension", "positive: prec.   recall",
+  "negative: prec.   recall", "right"))
 local function line(title, cell, right, all)
   local p, n = cell.positive, cell.negative
-  print(("%-26s %s %s (%3d)   %s %s (%3d)   %s"):format(title, share(p.right, p.said), share(p.right, p.meant), p.meant,
+  print(("%-26s %s %s (%3d)   %s %s (%3d)   %s"):format(title, share(p.right, p.said),
+    share(p.right, p.meant), p.meant,
     share(n.right, n.said), share(n.right, n.meant), n.meant, share(right, all)))
 end
 for _, playbook in ipairs({ "bant", "meddic" }) do
-  local sum = { positive = { right = 0, said = 0, meant = 0 }, negative = { right = 0, said = 0, meant = 0 } }
+  local sum = {
+    positive = { right = 0, said = 0, meant = 0 },
+    negative = { right = 0, said = 0, meant = 0 },
+  }
   local sum_right, sum_all = 0, 0
   for _, dim in ipairs(playbook == "bant" and common.BANT or common.MEDDIC) do
     local cell = counts[playbook][dim]
@@ -227,7 +244,10 @@ for _, playbook in ipairs({ "bant", "meddic" }) do
   line(playbook .. " (all)", sum, sum_right, sum_all)
 end
 
-print(("\nquotes     %s  (%d of %d)"):format(share(quotes.right, quotes.all), quotes.right, quotes.all))
+print(("\nquotes     %s  (%d of %d)"):format(share(quotes.right, quotes.all), quotes.right,
+  quotes.all))
 print(("never      %d violated of %d"):format(nevers.broken, nevers.all))
 
-if minimum and (blockers.right * 10000 < minimum * blockers.all or nevers.broken > 0) then os.exit(1) end
+if minimum and (blockers.right * 10000 < minimum * blockers.all or nevers.broken > 0) then
+  os.exit(1)
+end

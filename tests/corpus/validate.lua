@@ -1,10 +1,12 @@
--- luajit validate.lua CORPUS…: are the labelled conversations well-formed? One line a fault; exit 1 if any.
+-- luajit validate.lua CORPUS…: are the labelled conversations well-formed? A line a fault.
+-- luacheck: globals io package (a tool for a plain luajit, not a script in a cell)
 local here = (arg[0]:match("^(.*/)") or "./")
 package.path = here .. "?.lua;" .. package.path
 local common = require("common")
 
 if #arg == 0 then
-  io.stderr:write("usage: luajit validate.lua CORPUS…   for example: luajit validate.lua tests/corpus/dev\n")
+  io.stderr:write("usage: luajit validate.lua CORPUS…\n",
+    "  for example: luajit validate.lua tests/corpus/dev tests/corpus/heldout\n")
   os.exit(2)
 end
 
@@ -20,7 +22,8 @@ local function fault(format, ...)
   print(where .. ": " .. format:format(...))
 end
 
--- What was said, by whom, where the file itself tells: {speaker, text} with e-mail history (> lines) left out.
+-- What was said, by whom, where the file itself tells: {speaker, text} with e-mail history (>
+-- lines) left out.
 local function turns(conversation)
   local out = {}
   if conversation.messages then
@@ -55,7 +58,9 @@ local function turns(conversation)
       if turn.speaker:find(name, 1, true) then turn.side = "seller" end
     end
     -- Every transcript of this corpus is opened by the seller.
-    if conversation.form == "transcript" and turn.speaker == out[1].speaker then turn.side = "seller" end
+    if conversation.form == "transcript" and turn.speaker == out[1].speaker then
+      turn.side = "seller"
+    end
   end
   return out
 end
@@ -63,10 +68,16 @@ end
 local function check(case)
   local conversation = case.input and case.input.conversation
   if type(case.title) ~= "string" then fault("no title") end
-  if not conversation or type(case.input.deal) ~= "string" then return fault("no input.deal or no conversation") end
+  if not conversation or type(case.input.deal) ~= "string" then
+    return fault("no input.deal or no conversation")
+  end
   local form = conversation.form
-  if form ~= "transcript" and form ~= "messages" and form ~= "thread" then return fault("form is %s", tostring(form)) end
-  if (conversation.text == nil) == (conversation.messages == nil) then return fault("either text or messages") end
+  if form ~= "transcript" and form ~= "messages" and form ~= "thread" then
+    return fault("form is %s", tostring(form))
+  end
+  if (conversation.text == nil) == (conversation.messages == nil) then
+    return fault("either text or messages")
+  end
   local whole = table.concat(common.texts(conversation), "\n")
   local said = turns(conversation)
 
@@ -83,7 +94,9 @@ local function check(case)
   local blocker = expect.bant.blocker
   if blocker ~= nil and blocker ~= common.null then
     if not PLAYBOOKS.bant[blocker] then fault("the blocker is %s", tostring(blocker)) end
-    if expect.bant.dimensions[blocker] ~= "negative" then fault("the blocker %s is not labelled negative", blocker) end
+    if expect.bant.dimensions[blocker] ~= "negative" then
+      fault("the blocker %s is not labelled negative", blocker)
+    end
   elseif blocker == common.null then
     for name, label in pairs(expect.bant.dimensions) do
       if label == "negative" then fault("no blocker, but %s is negative", name) end
@@ -98,7 +111,8 @@ local function check(case)
       local label = expect[quote.playbook].dimensions[quote.dimension]
       local wanted = quote.polarity == 1 and "positive" or quote.polarity == -1 and "negative"
       if label ~= wanted then
-        fault("a quote of polarity %s for %s, which is labelled %s", tostring(quote.polarity), quote.dimension, tostring(label))
+        fault("a quote of polarity %s for %s, which is labelled %s", tostring(quote.polarity),
+          quote.dimension, tostring(label))
       end
     end
     local ours, theirs = false, false
@@ -111,7 +125,8 @@ local function check(case)
       fault("%s: '%s'", ours and "only the seller says" or "nobody says", quote.contains)
     end
     for _, never in ipairs(expect.never or {}) do
-      if not never.polarity and not never.dimension and common.contains(quote.contains, never.contains) then
+      if not never.polarity and not never.dimension
+        and common.contains(quote.contains, never.contains) then
         fault("'%s' is wanted and forbidden", never.contains)
       end
     end
@@ -122,11 +137,13 @@ local function check(case)
     elseif not common.contains(whole, never.contains) then
       fault("nobody says: '%s'", never.contains)
     elseif not never.polarity and not never.dimension then
-      -- What must never be evidence at all may not be the customer's own plain words, where sides are known.
+      -- What must never be evidence at all may not be the customer's own plain words, where sides
+      -- are known.
       for _, turn in ipairs(said) do
         if turn.side == "customer" and common.contains(turn.text, never.contains) then
           fault("the customer says what must never be evidence: '%s'", never.contains)
-        elseif form == "transcript" and turn.side ~= "seller" and common.contains(turn.text, never.contains) then
+        elseif form == "transcript" and turn.side ~= "seller"
+          and common.contains(turn.text, never.contains) then
           fault("the customer says what must never be evidence: '%s'", never.contains)
         end
       end
