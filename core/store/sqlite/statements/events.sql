@@ -1,0 +1,35 @@
+-- Events: an outbox in order of seq; the engine dispatches what has dispatched = 0.
+
+-- name: event_insert
+-- scope: tenant
+-- params: id:text type:text source:text subject:text? data:json? at:int run:text?
+-- purpose: emit; changes no row when the id is known (the same event again)
+INSERT INTO events (id, type, source, subject, data, at, run)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT DO NOTHING;
+
+-- name: event_list
+-- scope: tenant
+-- params: after_seq:int limit:int
+-- purpose: what came after seq, in order
+SELECT seq, id, type, source, subject, data, at, run
+FROM events
+WHERE seq > ?1
+ORDER BY seq
+LIMIT ?2;
+
+-- name: event_list_of_type
+-- scope: tenant
+-- params: after_seq:int limit:int type:text
+-- purpose: the same of one type (index events_of_type)
+SELECT seq, id, type, source, subject, data, at, run
+FROM events
+WHERE type = ?3 AND seq > ?1
+ORDER BY seq
+LIMIT ?2;
+
+-- name: event_last
+-- scope: tenant
+-- params:
+-- purpose: always one row: the newest seq, 0 before the first event
+SELECT coalesce(max(seq), 0) FROM events;

@@ -1,0 +1,27 @@
+-- The evidence ledger: rows are added, never changed; the id is made from the content.
+
+-- name: evidence_insert
+-- scope: tenant
+-- params: id:text deal:text playbook:text dimension:text claim:text polarity:int quote:text source:text start_at:int end_at:int speaker:text? side:text
+--   said_at:text? extractor:text confidence_bp:int detail:json? run:text? recorded_at:int
+-- purpose: add one item; changes no row when it is there already
+INSERT INTO evidence (id, deal, playbook, dimension, claim, polarity, quote, source, start_at, end_at, speaker, side, said_at, extractor, confidence_bp, detail, run, recorded_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+ON CONFLICT DO NOTHING;
+
+-- name: evidence_exists
+-- scope: tenant
+-- params: id:text
+-- purpose: a row when the item is there
+SELECT 1 FROM evidence
+WHERE id = ?1;
+
+-- name: evidence_list
+-- scope: tenant
+-- params: deal:text playbook:text? dimension:text? limit:int
+-- purpose: the items of a deal in the order in which they were said (index evidence_of_deal)
+SELECT id, deal, playbook, dimension, claim, polarity, quote, source, start_at, end_at, speaker, side, said_at, extractor, confidence_bp, detail, run, recorded_at
+FROM evidence
+WHERE deal = ?1 AND (?2 IS NULL OR playbook = ?2) AND (?3 IS NULL OR dimension = ?3)
+ORDER BY said_at, source, start_at, id
+LIMIT ?4;
