@@ -29,7 +29,8 @@ enum err_class { ERR_CLASS_NONE, ERR_CLASS_CALLER, ERR_CLASS_RETRY, ERR_CLASS_QU
 	X(ERR_FULL, "buffer.full", QUOTA, 500, "A size limit was reached") \
 	X(ERR_PROTOCOL, "cell.protocol", SECURITY, 500, "A cell broke the protocol") \
 	X(ERR_BUG, "host.bug", BUG, 500, "Internal error") \
-	X(ERR_LOST, "run.lost", RETRY, 503, "The run was taken over elsewhere")
+	X(ERR_LOST, "run.lost", RETRY, 503, "The run was taken over elsewhere") \
+	X(ERR_CANCELLED, "request.cancelled", CALLER, 499, "Cancelled")
 
 enum err {
 	ERR_NONE = 0,
