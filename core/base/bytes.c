@@ -110,7 +110,7 @@ int str_compare(struct str a, struct str b)
 	return a.n < b.n ? -1 : a.n > b.n;
 }
 
-/* Read decimal digits off the front of s as a value up to INT64_MAX; the number of digits, or 0 when none or too large. */
+/* Read digits off the front of s as a value up to INT64_MAX: how many, or 0 (none, too large). */
 static size_t take_digits(struct str s, int64_t *out)
 {
 	int64_t value = 0;

@@ -73,7 +73,8 @@ struct clock clock_manual_source(struct clock_manual *m)
 	return (struct clock){ manual_now_us, m };
 }
 
-/* Days since 1970-01-01 of a date in the Gregorian calendar, and back (H. Hinnant's algorithms, for years from 1970). */
+/* Days since 1970-01-01 of a Gregorian date, and back (H. Hinnant's algorithms, years from 1970).
+ */
 static int64_t days_of_date(int64_t year, int64_t month, int64_t day)
 {
 	int64_t y = month <= 2 ? year - 1 : year;

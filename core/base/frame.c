@@ -79,7 +79,7 @@ long frame_take(struct str input, enum frame_way way, struct frame *out)
 	if (input.n < FRAME_HEADER_SIZE)
 		return 0;
 	length = get_le32(p);
-	type = get_le32(p + 4); /* the reserved half is part of it, so that a set bit is an unknown type */
+	type = get_le32(p + 4); /* with the reserved half: a bit set there is an unknown type */
 	sequence = get_le32(p + 8);
 	if (type == 0 || type >= FRAME_TYPES)
 		return -1;

@@ -6,8 +6,9 @@
 #include <string.h>
 
 /*
- * The last id of each clock. Sources are few (the system's; a manual one in a test), so a handful of rows taken in turn will do.
- * A source that went back is a new one in the old one's place: clocks never do.
+ * The last id of each clock. Sources are few (the system's; a manual one in a test), so a handful
+ * of rows taken in turn will do. A source that went back is a new one in the old one's place:
+ * clocks never do.
  */
 struct source {
 	int64_t (*now_us)(void *context);
@@ -46,7 +47,7 @@ static void set_version(struct uuid *id, unsigned version)
 	id->b[8] = (uint8_t)((id->b[8] & 0x3f) | 0x80);
 }
 
-/* Milliseconds, then the fraction of the millisecond in 12 bits (RFC 9562 method 3), then 62 random bits. */
+/* Milliseconds, their fraction in 12 bits (RFC 9562, method 3), then 62 random bits. */
 static struct uuid fresh(int64_t now_us, uint64_t random)
 {
 	uint64_t ms = (uint64_t)now_us / 1000, fraction = (uint64_t)now_us % 1000 * 4096 / 1000;
@@ -212,7 +213,7 @@ bool record_id_is_valid(struct str id)
 	for (i = 0; i < id.n; i++) {
 		if (p[i] < 0x20 || p[i] == 0x7f)
 			return false;
-		if (p[i] == 0xc2 && p[i + 1] < 0xa0) /* C1 controls; valid UTF-8, so a byte follows */
+		if (p[i] == 0xc2 && p[i + 1] < 0xa0) /* C1 control; valid, so a byte follows */
 			return false;
 	}
 	return true;

@@ -48,12 +48,13 @@ static int check_text(struct str text, size_t max, struct errbuf *e)
 	size_t line, column, depth;
 
 	if (text.n > max)
-		return err_set(e, ERR_TOO_LARGE, "the document has %zu bytes, at most %zu are taken",
-			       text.n, max);
+		return err_set(e, ERR_TOO_LARGE,
+			       "the document has %zu bytes, at most %zu are taken", text.n, max);
 	depth = json_depth(text);
 	if (depth > JSON_DEPTH_MAX)
-		return err_set(e, ERR_INVALID, "the document nests %zu levels deep, at most %d are taken",
-			       depth, JSON_DEPTH_MAX);
+		return err_set(e, ERR_INVALID,
+			       "the document nests %zu levels deep, at most %d are taken", depth,
+			       JSON_DEPTH_MAX);
 	if (!utf8_is_valid(text)) {
 		place_of(text, utf8_fault(text), &line, &column);
 		return err_set(e, ERR_INVALID, "line %zu, column %zu: not UTF-8", line, column);
@@ -69,7 +70,8 @@ json_t *json_read(struct str text, size_t max, int *code, struct errbuf *e)
 
 	if (rc == 0) {
 		value = json_loadb(text.n ? text.p : "", text.n,
-				   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &fault);
+				   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
+				   &fault);
 		if (value) {
 			if (code)
 				*code = 0;

@@ -3,20 +3,22 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/json_near.h"
+#include "base/json_value.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Checking a value. One walk over the value with the schema beside it; the pointer is kept as it goes down and back up. Branches of
- * anyOf are tried quietly first, then the one that fits is walked once more, aloud, so that it may coerce.
+ * Checking a value. One walk over the value with the schema beside it; the pointer is kept as it
+ * goes down and back up. Branches of anyOf are tried quietly first, then the one that fits is
+ * walked once more, aloud, so that it may coerce.
  */
 
 #define ERRORS_MAX 20u
 #define POINTER_MAX (16u << 10)
-#define DEPTH_MAX 400u        /* schemas walked into one another: 64 levels of value, some $ref and anyOf at each */
-#define TRIALS_MAX 1000000u   /* values visited in anyOf trials: a hostile schema doubles them level by level */
-#define SHOWN_MAX 64u         /* bytes of a value that a message shows */
+#define DEPTH_MAX   400u /* schemas within schemas: 64 levels of value, some $ref, anyOf at each */
+#define TRIALS_MAX                                                                                 \
+	1000000u /* values seen in trials of anyOf: a hostile schema doubles them a level */
 #define NAMES_SHOWN_MAX 400u
 
 struct check {
@@ -30,7 +32,7 @@ struct check {
 	bool quiet;           /* a trial: report nothing, change nothing */
 };
 
-/* *value may be exchanged for a new reference that the caller then owns (coercion); otherwise it stays borrowed. */
+/* Coercion may set *exchanged to a new reference that belongs in the place of value. */
 static bool check_value(struct check *c, const json_t *schema, const json_t *value,
 			json_t **exchanged);
 
@@ -87,105 +89,13 @@ static void pointer_pop(struct check *c, size_t before)
 		c->pointer.p[before] = '\0';
 }
 
-static bool is_integer(const json_t *value)
-{
-	double real;
-
-	if (!json_is_real(value))
-		return json_is_integer(value);
-	real = json_real_value(value);
-	if (real >= 9007199254740992.0 || real <= -9007199254740992.0)
-		return true; /* no double of this size has a fraction */
-	return (double)(int64_t)real == real;
-}
-
-static bool is_of_type(const json_t *value, const char *type)
-{
-	switch (json_typeof(value)) {
-	case JSON_OBJECT:
-		return strcmp(type, "object") == 0;
-	case JSON_ARRAY:
-		return strcmp(type, "array") == 0;
-	case JSON_STRING:
-		return strcmp(type, "string") == 0;
-	case JSON_INTEGER:
-	case JSON_REAL:
-		return strcmp(type, "number") == 0 ||
-		       (strcmp(type, "integer") == 0 && is_integer(value));
-	case JSON_TRUE:
-	case JSON_FALSE:
-		return strcmp(type, "boolean") == 0;
-	case JSON_NULL:
-		return strcmp(type, "null") == 0;
-	}
-	return false;
-}
-
-/* `type` is a name or a list of names. */
-static bool type_allows(const json_t *type, const json_t *value)
-{
-	size_t i;
-
-	if (json_is_string(type))
-		return is_of_type(value, json_string_value(type));
-	for (i = 0; i < json_array_size(type); i++) {
-		if (is_of_type(value, json_string_value(json_array_get(type, i))))
-			return true;
-	}
-	return false;
-}
-
-static void describe_type(struct buf *b, const json_t *type)
-{
-	size_t i, n = json_array_size(type);
-
-	if (json_is_string(type))
-		buf_add_text(b, json_string_value(type));
-	for (i = 0; i < n; i++) {
-		if (i)
-			buf_add_text(b, i + 1 == n ? " or " : ", ");
-		buf_add_text(b, json_string_value(json_array_get(type, i)));
-	}
-}
-
-/* A scalar as its JSON, cut; a structure by its kind. */
-static void describe_value(struct buf *b, const json_t *value)
-{
-	struct buf text;
-	size_t n;
-
-	if (json_is_object(value)) {
-		buf_add_text(b, json_object_size(value) ? "an object" : "an empty object");
-		return;
-	}
-	if (json_is_array(value)) {
-		buf_addf(b, "an array of %zu", json_array_size(value));
-		return;
-	}
-	if (json_is_string(value))
-		buf_add_text(b, "string ");
-	else if (json_is_number(value))
-		buf_add_text(b, "number ");
-	buf_init(&text, SIZE_MAX - 1);
-	json_write(&text, value);
-	n = text.n;
-	if (n > SHOWN_MAX) {
-		for (n = SHOWN_MAX; n > 0 && ((unsigned char)text.p[n] & 0xc0) == 0x80; n--)
-			;
-	}
-	buf_add(b, buf_text(&text), n);
-	if (n < text.n)
-		buf_add_text(b, "…");
-	buf_free(&text);
-}
-
 static bool fail_expected(struct check *c, struct buf *expected, const json_t *value)
 {
 	struct buf got;
 
 	if (!c->quiet && c->errors) {
 		buf_init(&got, 1024);
-		describe_value(&got, value);
+		json_value_describe(&got, value);
 		fail(c, "expected %s, got %s", buf_text(expected), buf_text(&got));
 		buf_free(&got);
 	}
@@ -198,56 +108,8 @@ static bool fail_type(struct check *c, const json_t *type, const json_t *value)
 	struct buf expected;
 
 	buf_init(&expected, 1024);
-	describe_type(&expected, type);
+	json_type_describe(&expected, type);
 	return fail_expected(c, &expected, value);
-}
-
-static int compare_numbers(const json_t *a, const json_t *b)
-{
-	double x, y;
-
-	if (json_is_integer(a) && json_is_integer(b)) {
-		json_int_t i = json_integer_value(a), j = json_integer_value(b);
-
-		return i < j ? -1 : i > j;
-	}
-	x = json_number_value(a);
-	y = json_number_value(b);
-	return x < y ? -1 : x > y;
-}
-
-/* As JSON Schema has it: 1 and 1.0 are the same. */
-static bool values_equal(const json_t *a, const json_t *b)
-{
-	const char *key;
-	json_t *value;
-	size_t i;
-
-	if (json_is_number(a) && json_is_number(b))
-		return compare_numbers(a, b) == 0;
-	if (json_typeof(a) != json_typeof(b))
-		return false;
-	if (json_is_array(a)) {
-		if (json_array_size(a) != json_array_size(b))
-			return false;
-		json_array_foreach(a, i, value) {
-			if (!values_equal(value, json_array_get(b, i)))
-				return false;
-		}
-		return true;
-	}
-	if (json_is_object(a)) {
-		if (json_object_size(a) != json_object_size(b))
-			return false;
-		json_object_foreach((json_t *)(uintptr_t)a, key, value) {
-			const json_t *other = json_object_get(b, key);
-
-			if (!other || !values_equal(value, other))
-				return false;
-		}
-		return true;
-	}
-	return json_equal(a, b);
 }
 
 static bool check_enum(struct check *c, const json_t *values, const json_t *value)
@@ -256,7 +118,7 @@ static bool check_enum(struct check *c, const json_t *values, const json_t *valu
 	size_t i;
 
 	for (i = 0; i < json_array_size(values); i++) {
-		if (values_equal(json_array_get(values, i), value))
+		if (json_values_equal(json_array_get(values, i), value))
 			return true;
 	}
 	buf_init(&expected, NAMES_SHOWN_MAX);
@@ -277,10 +139,10 @@ static bool check_const(struct check *c, const json_t *wanted, const json_t *val
 {
 	struct buf expected;
 
-	if (values_equal(wanted, value))
+	if (json_values_equal(wanted, value))
 		return true;
 	buf_init(&expected, 1024);
-	describe_value(&expected, wanted);
+	json_value_describe(&expected, wanted);
 	return fail_expected(c, &expected, value);
 }
 
@@ -290,7 +152,7 @@ static bool check_bound(struct check *c, const json_t *schema, const char *keywo
 	const json_t *bound = json_member(schema, keyword);
 	struct buf expected;
 
-	if (!bound || compare_numbers(value, bound) != wrong)
+	if (!bound || json_numbers_compare(value, bound) != wrong)
 		return true;
 	buf_init(&expected, 256);
 	buf_add_text(&expected, words);
@@ -422,7 +284,8 @@ static bool check_object(struct check *c, const json_t *schema, json_t *object)
 		if (!json_object_get(object, name))
 			fits = fail(c, "required property \"%s\" is missing", name);
 	}
-	json_object_foreach(object, name, value) { /* a member may be exchanged, none comes or goes */
+	/* A member may be exchanged, none comes or goes. */
+	json_object_foreach(object, name, value) {
 		if (!fits && c->quiet)
 			break;
 		fits &= check_property(c, schema, object, name, value);
@@ -444,7 +307,8 @@ static bool try_branch(struct check *c, const json_t *branch, const json_t *valu
 	return fits;
 }
 
-/* When every branch fails, the one that says most is that of the value's own type: report its faults rather than "none fits". */
+/* When every branch fails, the one that says most is that of the value's own type: report its
+ * faults rather than "none fits". */
 static bool fail_branches(struct check *c, const json_t *branches, const json_t *value)
 {
 	const json_t *only = NULL;
@@ -457,7 +321,7 @@ static bool fail_branches(struct check *c, const json_t *branches, const json_t 
 		const json_t *branch = json_array_get(branches, i);
 		const json_t *type = json_member(branch, "type");
 
-		if (type ? type_allows(type, value) : json_object_size(branch) > 0) {
+		if (type ? json_type_allows(type, value) : json_object_size(branch) > 0) {
 			only = branch;
 			n++;
 		}
@@ -465,7 +329,8 @@ static bool fail_branches(struct check *c, const json_t *branches, const json_t 
 	if (c->exhausted)
 		return fail(c, "the schema is too involved to check this value");
 	if (n != 1)
-		return fail(c, "fits none of the %zu forms allowed here", json_array_size(branches));
+		return fail(c, "fits none of the %zu forms allowed here",
+			    json_array_size(branches));
 	check_value(c, only, value, &exchanged);
 	json_decref(exchanged);
 	return false;
@@ -477,7 +342,7 @@ static bool check_any_of(struct check *c, const json_t *branches, const json_t *
 	size_t i, n = json_array_size(branches);
 	int pass;
 
-	for (pass = 0; pass < (c->coerce ? 2 : 1); pass++) { /* first as it is, then with coercion */
+	for (pass = 0; pass < (c->coerce ? 2 : 1); pass++) { /* as it is, then with coercion */
 		for (i = 0; i < n; i++) {
 			const json_t *branch = json_array_get(branches, i);
 
@@ -504,11 +369,11 @@ static bool wants_array(const json_t *type, const json_t *value)
 	json_t *empty;
 	bool wanted;
 
-	if (!json_is_object(value) || json_object_size(value) || type_allows(type, value))
+	if (!json_is_object(value) || json_object_size(value) || json_type_allows(type, value))
 		return false;
 	empty = json_array();
 	BUG_ON(!empty);
-	wanted = type_allows(type, empty);
+	wanted = json_type_allows(type, empty);
 	json_decref(empty);
 	return wanted;
 }
@@ -516,7 +381,7 @@ static bool wants_array(const json_t *type, const json_t *value)
 /* The keywords that look at one kind of value. */
 static bool check_content(struct check *c, const json_t *schema, const json_t *value)
 {
-	json_t *changeable = (json_t *)(uintptr_t)value; /* coercion puts arrays in the place of members */
+	json_t *changeable = (json_t *)(uintptr_t)value; /* coercion exchanges members */
 
 	if (json_is_object(value))
 		return check_object(c, schema, changeable);
@@ -560,7 +425,7 @@ static bool check_all(struct check *c, const json_t *schema, const json_t *value
 		BUG_ON(!made);
 		value = exchange(exchanged, made);
 	}
-	if (type && !type_allows(type, value))
+	if (type && !json_type_allows(type, value))
 		return fail_type(c, type, value);
 	if (values)
 		fits &= check_enum(c, values, value);

@@ -3,8 +3,9 @@
 #include <string.h>
 
 /*
- * Checking a schema itself: every keyword is one of the table below and holds what the table says; every $ref leads somewhere, and none
- * leads back to itself without going down into the value on the way.
+ * Checking a schema itself: every keyword is one of the table below and holds what the table says;
+ * every $ref leads somewhere, and none leads back to itself without going down into the value on
+ * the way.
  */
 
 #define DEFS_MAX 1000u
@@ -173,7 +174,9 @@ static const char *ref_name(const json_t *ref)
 	static const char prefix[] = "#/$defs/";
 	const char *path = json_string_value(ref);
 
-	return path && strncmp(path, prefix, sizeof prefix - 1) == 0 ? path + sizeof prefix - 1 : NULL;
+	if (!path || strncmp(path, prefix, sizeof prefix - 1) != 0)
+		return NULL;
+	return path + sizeof prefix - 1;
 }
 
 static bool is_ref(struct walk *w, const json_t *value)
@@ -217,7 +220,8 @@ static const struct keyword {
 	{ "default", is_anything },
 };
 
-static const struct keyword *keyword_of(const struct walk *w, const json_t *schema, const char *name)
+static const struct keyword *keyword_of(const struct walk *w, const json_t *schema,
+					const char *name)
 {
 	static const struct keyword defs = { "$defs", is_defs };
 	size_t i;
@@ -231,7 +235,8 @@ static const struct keyword *keyword_of(const struct walk *w, const json_t *sche
 	return NULL;
 }
 
-static bool check_keyword(struct walk *w, const json_t *schema, const char *name, const json_t *value)
+static bool check_keyword(struct walk *w, const json_t *schema, const char *name,
+			  const json_t *value)
 {
 	const struct keyword *keyword = keyword_of(w, schema, name);
 	size_t before = w->pointer.n;
@@ -260,7 +265,8 @@ static bool check_schema(struct walk *w, const json_t *schema)
 	if (w->depth >= JSON_DEPTH_MAX)
 		return fault(w, "the schema nests more than %d levels deep", JSON_DEPTH_MAX);
 	w->depth++;
-	for (iter = json_object_iter(walked); iter && good; iter = json_object_iter_next(walked, iter))
+	for (iter = json_object_iter(walked); iter && good;
+	     iter = json_object_iter_next(walked, iter))
 		good = check_keyword(w, schema, json_object_iter_key(iter),
 				     json_object_iter_value(iter));
 	w->depth--;
@@ -299,7 +305,8 @@ static bool check_circles(struct walk *w)
 	BUG_ON(!seen);
 	if (leads_back(w, seen, w->root))
 		circle = "$ref of the root";
-	for (iter = json_object_iter(defs); iter && !circle; iter = json_object_iter_next(defs, iter)) {
+	for (iter = json_object_iter(defs); iter && !circle;
+	     iter = json_object_iter_next(defs, iter)) {
 		if (leads_back(w, seen, json_object_iter_value(iter)))
 			circle = json_object_iter_key(iter);
 	}

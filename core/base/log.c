@@ -59,7 +59,7 @@ static struct str cut(const char *value)
 	return s;
 }
 
-/* Bytes that a terminal would obey, or that are no UTF-8, as \xNN; C1 controls (U+0080 to U+009F) too. */
+/* Bytes that a terminal would obey (C0, DEL, C1), or that are no UTF-8, become \xNN. */
 static void add_plain(struct buf *b, struct str s, bool quoted)
 {
 	bool valid = utf8_is_valid(s);
@@ -106,7 +106,7 @@ static void add_text_value(struct buf *b, struct str s)
 		buf_add_char(b, '"');
 }
 
-/* A JSON string that a terminal may see as well: DEL and C1 controls are escaped, bytes that are no UTF-8 become U+FFFD. */
+/* A JSON string for terminals too: DEL and C1 are escaped, bytes that are no UTF-8 U+FFFD. */
 static void add_json_value(struct buf *b, struct str s)
 {
 	static const char replacement[] = "\xef\xbf\xbd";
@@ -206,7 +206,7 @@ void log_event(enum log_level level, const char *event, ...)
 	else
 		add_text_record(&b, at, level, event, pairs, sink.format == LOG_COLOUR);
 	va_end(pairs);
-	if (b.full) { /* room for the end was kept by the bound on values, unless there are very many */
+	if (b.full) { /* values are bounded: there were very many */
 		buf_reset(&b);
 		buf_addf(&b, sink.format == LOG_JSON ?
 				 "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"log.too_long\"}" :

@@ -13,7 +13,7 @@
 /* One combination of label values. */
 struct series {
 	uint64_t hash;
-	struct buf labels;     /* rendered: method="GET",status="200"; also what tells series apart */
+	struct buf labels;     /* as written: method="GET",status="200"; tells series apart */
 	double value;          /* counter, gauge; sum of a histogram */
 	uint64_t count;        /* histogram */
 	uint64_t *in_bucket;   /* not cumulative; one more than there are bounds */
@@ -42,8 +42,9 @@ struct metrics {
 	struct metric *first, **end;
 };
 
-const double metric_seconds_buckets[] = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-					  0.5,    1,     2.5,    5,     10,   30,    60,   0 };
+const double metric_seconds_buckets[] = {
+	0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 0,
+};
 
 #define LABELS_MAX (METRIC_LABELS_MAX * 1024u) /* bytes of rendered labels of one series */
 #define LABEL_VALUE_MAX 256u

@@ -50,7 +50,8 @@ static double start_time_seconds(void)
 		return (double)(wall.tv_sec - up.tv_sec) +
 		       (double)field(behind_name + 2, 19) / (double)ticks;
 	}
-	return (double)strtoull(btime + 7, NULL, 10) + (double)field(behind_name + 2, 19) / (double)ticks;
+	return (double)strtoull(btime + 7, NULL, 10) +
+	       (double)field(behind_name + 2, 19) / (double)ticks;
 }
 
 static unsigned open_fds(void)

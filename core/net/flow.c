@@ -14,7 +14,8 @@
  *	ABORTING  for the last flow_wake of a leaf that was stopped
  *	ENDED     fini was called
  *
- * Ending is always done from the deferred item, so that neither a leaf's callback nor the caller of flow_cancel sees its flow vanish.
+ * Ending is always done from the deferred item, so that neither a leaf's callback nor the caller of
+ * flow_cancel sees its flow vanish.
  */
 
 #define FLOW_MAGIC 0x464c4f57u
@@ -36,7 +37,8 @@ static void log_step(const struct flow *flow, const char *outcome)
 		return;
 	snprintf(us, sizeof us, "%lld", (long long)(clock_monotonic_us() - flow->step_at_us));
 	log_event(LOG_DEBUG, "flow.step", "flow", flow->story->name, "step", flow->step->name,
-		  "outcome", outcome, "us", us, flow->code ? "error" : NULL, flow->error.text, NULL);
+		  "outcome", outcome, "us", us, flow->code ? "error" : NULL, flow->error.text,
+		  NULL);
 }
 
 static void flow_on_deadline(void *arg)
@@ -145,7 +147,8 @@ static void flow_on_turn(void *arg)
 	set_ready(flow);
 }
 
-static void prepare(struct flow *flow, struct loop *loop, const struct flow_story *story, void *owner)
+static void prepare(struct flow *flow, struct loop *loop, const struct flow_story *story,
+		    void *owner)
 {
 	*flow = (struct flow){ .owner = owner, .magic = FLOW_MAGIC, .story = story, .loop = loop };
 	flow->step = flow->next = story->steps;

@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 /*
- * A turn: libevent waits for events and runs their callbacks; then what was deferred meanwhile is run. What these items defer in
- * their turn belongs to the next turn, which does not wait. Posted items arrive through one eventfd that is written once a batch:
- * only the post that finds the queue empty writes.
+ * A turn: libevent waits for events and runs their callbacks; then what was deferred meanwhile is
+ * run. What these items defer in their turn belongs to the next turn, which does not wait. Posted
+ * items arrive through one eventfd that is written once a batch: only the post that finds the queue
+ * empty writes.
  */
 
 #define LOOP_MAGIC 0x4c4f4f50u
@@ -102,7 +103,8 @@ struct loop *loop_new(void)
 	BUG_ON(!loop->base);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	BUG_ON(loop->wake_fd < 0);
-	loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, loop_on_posted, loop);
+	loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, loop_on_posted,
+			       loop);
 	BUG_ON(!loop->wake || event_add(loop->wake, NULL) < 0);
 	return loop;
 }
@@ -163,7 +165,7 @@ void loop_post(struct loop *loop, struct loop_item *item, void (*fn)(void *arg),
 	item->arg = arg;
 	pthread_mutex_lock(&loop->posted_lock);
 	first = items_append(&loop->posted, item);
-	/* Inside the lock: once the item is in and the lock is open, the loop may run it and be freed. */
+	/* Inside the lock: once it is open, the loop may run the item, stop and be freed. */
 	if (first) {
 		while (write(loop->wake_fd, &one, sizeof one) < 0)
 			BUG_ON(errno != EINTR);
@@ -262,10 +264,10 @@ static void watch_new(struct watch *w, struct loop *loop, int fd, short what,
 void watch_init(struct watch *w, struct loop *loop, int fd, int what,
 		void (*fn)(int fd, int what, void *arg), void *arg)
 {
-	short events = (short)((what & WATCH_READ ? EV_READ : 0) | (what & WATCH_WRITE ? EV_WRITE : 0));
+	int events = (what & WATCH_READ ? EV_READ : 0) | (what & WATCH_WRITE ? EV_WRITE : 0);
 
 	BUG_ON(!events);
-	watch_new(w, loop, fd, events, fn, arg);
+	watch_new(w, loop, fd, (short)events, fn, arg);
 }
 
 void watch_signal_init(struct watch *w, struct loop *loop, int signal,
