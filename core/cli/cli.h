@@ -43,6 +43,12 @@ struct option {
 	bool *on;                 /* … or the switch … */
 	const char *setting;      /* … or which setting it sets in *flags */
 };
+/* Rows for commands that need the settings; `config` is a `const char *` of theirs. */
+#define OPTION_CONFIG(config) { "--config", "FILE", "configuration (perigee.lua)", &(config), NULL, NULL }
+#define OPTION_ROOT { "--root", "DIR", "folder with scripts/ and methodology/", NULL, NULL, "root" }
+#define OPTION_STORE { "--store", "URL", "where data lives, like sqlite:.perigee", NULL, NULL, "store" }
+#define OPTION_TENANT(tenant) { "--tenant", "NAME", "whose data and scripts (example)", &(tenant), NULL, NULL }
+#define TENANT_OTHERWISE "example"
 struct words {
 	char **items;             /* borrowed from argv */
 	size_t count;

@@ -203,6 +203,37 @@ host_close(struct host *host)
 	*host = (struct host){ 0 };
 }
 
+int
+host_begin(const char *config, const struct setting_flags *flags, struct host_options options, struct settings *settings, struct host *host)
+{
+	struct errbuf e = { "" };
+	enum log_level level = LOG_WARN;
+	int code = settings_read(config, flags, settings, &e);
+	if (code) {
+		settings_free(settings);
+		return cli_fail(code == ERR_UNAVAILABLE ? EXIT_NO_HOST : EXIT_USAGE, "%s", e.text);
+	}
+	/* A command's own output is what matters: it says less than a server unless asked to. */
+	bool asked = strcmp(settings_origin(settings, "log.level"), "PERIGEE_LOG_LEVEL") == 0;
+	if (asked && !log_level_parse(str_of(settings->log_level), &level))
+		level = LOG_WARN;
+	log_setup(STDERR_FILENO, style_of(STDERR_FILENO).is_terminal ? LOG_COLOUR : LOG_TEXT, level);
+	options.settings = settings;
+	code = host_open(&options, host, &e);
+	if (code) {
+		settings_free(settings);
+		return cli_fail(EXIT_NO_HOST, "%s", e.text);
+	}
+	return -1;
+}
+
+void
+host_end(struct settings *settings, struct host *host)
+{
+	host_close(host);
+	settings_free(settings);
+}
+
 void
 host_wait(struct host *host, const bool *done)
 {

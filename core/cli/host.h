@@ -39,6 +39,10 @@ struct host {
 /* Set up what the options ask for. On failure everything is torn down again. */
 MUST_CHECK int host_open(const struct host_options *options, struct host *out, struct errbuf *e);
 void host_close(struct host *host);
+/* Both, as a command begins: read the settings (into *settings), then open. What goes wrong is told on standard error. Returns -1 to go on, else the exit code,
+ * and then there is nothing to end. */
+MUST_CHECK int host_begin(const char *config, const struct setting_flags *flags, struct host_options options, struct settings *settings, struct host *host);
+void host_end(struct settings *settings, struct host *host);
 
 /* Make the tenant where it is missing and put the bundle of `root` live for it; waits. On a broken bundle ERR_INVALID, and *report (may be NULL; new reference)
  * holds {file, line, message, errors}. */

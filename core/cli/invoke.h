@@ -21,7 +21,7 @@ typedef void (*invocation_done_fn)(void *arg, const struct invocation_end *end);
 
 /* Everything in the loop's thread; done fires once, later, and then the invocation is gone. */
 struct invocation *invocation_start(struct host *host, const struct run_request *request, bool trace, invocation_done_fn done, void *arg);
-/* Stop watching; done does not fire. */
+/* Stop watching, as the last thing before host_close: the loop must not turn again. done does not fire. */
 void invocation_forget(struct invocation *invocation);
 const char *invocation_run(const struct invocation *invocation);      /* id, "" before it is durable */
 const char *invocation_status(const struct invocation *invocation);   /* the last one told */

@@ -1,0 +1,179 @@
+/* perigee replay: does today's code do what the journal says? */
+#include "cli/commands.h"
+#include "cli/data.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define JOURNAL_MAX (256u << 20)
+
+/* Columns of run_load and journal_load. */
+static const struct column run_columns[] = {
+	{ "id", 't', false }, { "agent", 't', false }, { "capability", 't', false }, { "status", 't', false }, { "input", 'j', false },
+	{ "output", 'j', false }, { "error", 'j', false }, { "bundle", 't', false }, { "created_at", 'm', false }, { 0 },
+};
+static const struct column journal_columns[] = {
+	{ "index", 'i', false }, { "effect", 'i', false }, { "name", 't', false }, { "digest", 't', false }, { "at", 'm', false },
+	{ "outcome", 'j', false }, { 0 },
+};
+
+static json_t *
+journal_of_run(struct host *host, const char *tenant, const char *id)
+{
+	struct store_tx *tx = store_tx_new(host->store, str_of(tenant));
+	store_tx_add(tx, STATEMENT_run_get, STORE_ANY, "t", id);
+	json_t *runs = data_read(tx, run_columns);
+	if (!runs || json_array_size(runs) == 0) {
+		if (runs)
+			cli_fail(EXIT_FAILED, "tenant %s has no run %s: perigee runs lists them", tenant, id);
+		json_decref(runs);
+		return NULL;
+	}
+	tx = store_tx_new(host->store, str_of(tenant));
+	store_tx_add(tx, STATEMENT_journal_list, STORE_ANY, "tii", id, (int64_t)-1, (int64_t)1000000);
+	json_t *outcomes = data_read(tx, journal_columns);
+	if (!outcomes) {
+		json_decref(runs);
+		return NULL;
+	}
+	json_t *journal = json_object();
+	json_put(journal, "run", json_incref(json_array_get(runs, 0)));
+	json_put(journal, "outcomes", outcomes);
+	json_decref(runs);
+	return journal;
+}
+
+static json_t *
+journal_of_file(const char *path)
+{
+	struct buf text;
+	struct errbuf e;
+	int code = cli_read_file(path, JOURNAL_MAX, &text, &e);
+	if (code) {
+		cli_fail(EXIT_USAGE, "%s", e.text);
+		return NULL;
+	}
+	json_t *journal = json_read(buf_str(&text), JOURNAL_MAX, &code, &e);
+	buf_free(&text);
+	if (!journal)
+		cli_fail(EXIT_USAGE, "%s: %s", path, e.text);
+	else if (!json_is_object(json_member(journal, "run")) || !json_is_array(json_member(journal, "outcomes")))
+		cli_fail(EXIT_USAGE, "%s is no journal {run, outcomes}: make one with perigee runs RUN --journal --json", path);
+	else
+		return journal;
+	json_decref(journal);
+	return NULL;
+}
+
+struct replaying {
+	bool done;
+	int code;
+	json_t *result;
+	char *text;
+};
+
+static void
+replay_on_done(void *arg, int code, const json_t *result, const char *text)
+{
+	struct replaying *r = arg;
+	r->code = code;
+	r->result = result ? json_incref((json_t *)(uintptr_t)result) : NULL;
+	r->text = mem_copy(str_of(text));
+	r->done = true;
+}
+
+static void
+print_side(const char *mark, const char *colour, const json_t *side, const struct style *style)
+{
+	struct buf out;
+	buf_init(&out, 1 << 20);
+	buf_addf(&out, "%s%s ", colour, mark);
+	if (side && !json_is_null(side))
+		json_write(&out, side);
+	else
+		buf_add_text(&out, "(nothing)");
+	buf_addf(&out, "%s\n", style->off);
+	cli_write(STDOUT_FILENO, &out);
+	buf_free(&out);
+}
+
+static int
+print_result(const json_t *result, size_t outcomes, bool json)
+{
+	struct style style = style_of(STDOUT_FILENO);
+	struct str status = json_member_str(result, "status");
+	bool same = str_is(status, "same");
+
+	if (json) {
+		data_print_one(json_incref((json_t *)(uintptr_t)result), true);
+	} else if (same) {
+		printf("%ssame%s: %zu outcomes, every effect as recorded\n", style.green, style.off, outcomes);
+	} else {
+		printf("%s%.*s%s at effect %lld of %zu outcomes:\n", style.red, STR_ARG(status), style.off,
+		       (long long)json_member_int(result, "at", 0), outcomes);
+		fflush(stdout);
+		print_side("- recorded:", style.red, json_member(result, "expected"), &style);
+		print_side("+ now:     ", style.green, json_member(result, "actual"), &style);
+	}
+	return same ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int
+replay(struct host *host, const char *tenant, const char *what, const char *root, bool json)
+{
+	struct errbuf e;
+	struct replaying r = { 0 };
+	json_t *journal = access(what, F_OK) == 0 || strcmp(what, "-") == 0 ? journal_of_file(what) : journal_of_run(host, tenant, what);
+	if (!journal)
+		return EXIT_USAGE;
+	int code = host_load(host, tenant, root, NULL, &e);
+	if (code) {
+		json_decref(journal);
+		return cli_fail(EXIT_FAILED, "%s", e.text);
+	}
+	engine_replay(host->engine, str_of(tenant), journal, replay_on_done, &r);
+	host_wait(host, &r.done);
+	if (r.code)
+		code = cli_fail(cli_exit_code(r.code), "replay: %s", *r.text ? r.text : err_title(r.code));
+	else
+		code = print_result(r.result, json_array_size(json_member(journal, "outcomes")), json);
+	free(r.text);
+	json_decref(r.result);
+	json_decref(journal);
+	return code;
+}
+
+static int
+run(const struct command *command, int argc, char **argv)
+{
+	const char *config = NULL, *tenant = TENANT_OTHERWISE, *bundle = NULL;
+	bool json = false;
+	struct setting_flags flags = { 0 };
+	struct words words;
+	const struct option options[] = {
+		{ "--bundle", "PATH", "replay against the scripts of this root", &bundle, NULL, NULL },
+		{ "--json", NULL, "for machines", NULL, &json, NULL },
+		OPTION_TENANT(tenant), OPTION_CONFIG(config), OPTION_ROOT, OPTION_STORE, { 0 },
+	};
+	int code = options_parse(command, options, &flags, argc, argv, 1, 1, &words);
+	if (code >= 0)
+		return code;
+
+	struct settings settings;
+	struct host host;
+	/* A file needs no store of its own; nothing of a replay is stored. */
+	bool is_file = access(words.items[0], F_OK) == 0 || strcmp(words.items[0], "-") == 0;
+	code = host_begin(config, &flags, (struct host_options){ .scratch = is_file }, &settings, &host);
+	if (code >= 0)
+		return code;
+	code = replay(&host, tenant, words.items[0], bundle ? bundle : settings.root, json);
+	host_end(&settings, &host);
+	return code;
+}
+
+const struct command command_replay = {
+	"replay", "RUN|FILE [OPTIONS]", "Replay a journal against today's scripts; exit 1 and a diff where they differ",
+	"Nothing is stored and no effect is performed: the script gets the recorded outcomes in the recorded order.", run,
+};

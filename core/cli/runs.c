@@ -1,0 +1,113 @@
+/* perigee runs: the list, one run, its journal and its log. */
+#include "cli/commands.h"
+#include "cli/data.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct column run_columns[] = {
+	{ "id", 't', true }, { "agent", 't', true }, { "capability", 't', true }, { "status", 't', true }, { "input", 'j', false },
+	{ "output", 'j', false }, { "error", 'j', false }, { "bundle", 't', false }, { "created_at", 'm', true }, { "started_at", 'm', false },
+	{ "ended_at", 'm', true }, { "parent", 't', false }, { "cost_nanos", 'i', false }, { "tokens", 'i', false }, { "cpu_us", 'i', true },
+	{ "subject", 't', true }, { 0 },
+};
+static const struct column journal_columns[] = {
+	{ "index", 'i', true }, { "effect", 'i', true }, { "name", 't', true }, { "digest", 't', false }, { "at", 'm', true },
+	{ "outcome", 'j', true }, { 0 },
+};
+static const struct column log_columns[] = {
+	{ "n", 'i', false }, { "index", 'i', false }, { "at", 'm', true }, { "level", 't', true }, { "message", 't', true },
+	{ "fields", 'j', true }, { 0 },
+};
+
+struct filters {
+	const char *agent, *capability, *status, *subject;
+	bool json, journal, log;
+	int64_t limit;
+};
+
+static int
+list_runs(struct host *host, const char *tenant, const struct filters *f)
+{
+	struct store_tx *tx = store_tx_new(host->store, str_of(tenant));
+	store_tx_add(tx, STATEMENT_run_list, STORE_ANY, "ititttt", INT64_MAX, "~", f->limit, f->agent, f->capability, f->status, f->subject);
+	json_t *rows = data_read(tx, run_columns);
+	return rows ? data_print_list(rows, run_columns, f->json) : EXIT_NO_HOST;
+}
+
+static int
+show_run(struct host *host, const char *tenant, const char *id, const struct filters *f)
+{
+	struct store_tx *tx = store_tx_new(host->store, str_of(tenant));
+	store_tx_add(tx, STATEMENT_run_get, STORE_ANY, "t", id);
+	json_t *rows = data_read(tx, run_columns);
+	if (!rows)
+		return EXIT_NO_HOST;
+	if (json_array_size(rows) == 0) {
+		json_decref(rows);
+		return cli_fail(EXIT_FAILED, "tenant %s has no run %s: perigee runs lists them", tenant, id);
+	}
+	json_t *run = json_incref(json_array_get(rows, 0));
+	json_decref(rows);
+	if (!f->journal && !f->log)
+		return data_print_one(run, f->json);
+
+	const struct column *columns = f->journal ? journal_columns : log_columns;
+	tx = store_tx_new(host->store, str_of(tenant));
+	store_tx_add(tx, f->journal ? STATEMENT_journal_list : STATEMENT_run_log_list, STORE_ANY, "tii", id, (int64_t)-1, (int64_t)1000000);
+	rows = data_read(tx, columns);
+	if (!rows) {
+		json_decref(run);
+		return EXIT_NO_HOST;
+	}
+	if (!f->journal || !f->json) {
+		json_decref(run);
+		return data_print_list(rows, columns, f->json);
+	}
+	/* The whole journal as `perigee replay FILE` reads it. */
+	json_t *whole = json_object();
+	json_put(whole, "run", run);
+	json_put(whole, "outcomes", rows);
+	return data_print_one(whole, true);
+}
+
+static int
+run(const struct command *command, int argc, char **argv)
+{
+	const char *config = NULL, *tenant = TENANT_OTHERWISE, *limit = NULL;
+	struct filters f = { 0 };
+	struct setting_flags flags = { 0 };
+	struct words words;
+	const struct option options[] = {
+		{ "--agent", "NAME", "only runs of this agent", &f.agent, NULL, NULL },
+		{ "--capability", "NAME", "only runs of this capability", &f.capability, NULL, NULL },
+		{ "--status", "STATUS", "queued, running, waiting, succeeded, failed, cancelled or stuck", &f.status, NULL, NULL },
+		{ "--subject", "ID", "only runs about this (a deal)", &f.subject, NULL, NULL },
+		{ "--limit", "N", "at most so many, newest first (50)", &limit, NULL, NULL },
+		{ "--journal", NULL, "with RUN: its outcomes in order", NULL, &f.journal, NULL },
+		{ "--log", NULL, "with RUN: what it logged", NULL, &f.log, NULL },
+		{ "--json", NULL, "for machines", NULL, &f.json, NULL },
+		OPTION_TENANT(tenant), OPTION_CONFIG(config), OPTION_STORE, { 0 },
+	};
+	int code = options_parse(command, options, &flags, argc, argv, 0, 1, &words);
+	if (code >= 0)
+		return code;
+	if ((f.limit = data_limit(limit)) < 0)
+		return EXIT_USAGE;
+	if ((f.journal || f.log) && words.count == 0)
+		return cli_fail(EXIT_USAGE, "--journal and --log go with a run: perigee runs RUN --journal");
+
+	struct settings settings;
+	struct host host;
+	code = host_begin(config, &flags, (struct host_options){ .without_engine = true, .read_only = true }, &settings, &host);
+	if (code >= 0)
+		return code;
+	code = words.count ? show_run(&host, tenant, words.items[0], &f) : list_runs(&host, tenant, &f);
+	host_end(&settings, &host);
+	return code;
+}
+
+const struct command command_runs = {
+	"runs", "[RUN] [OPTIONS]", "List runs, or show one with its journal and its log",
+	"`perigee runs RUN --journal --json` prints what `perigee replay FILE` reads.", run,
+};
