@@ -120,19 +120,32 @@ print_result(const json_t *result, size_t outcomes, bool json)
 	return same ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* The journal that is asked for; NULL with *code after telling why. */
+static json_t *
+find_journal(const char *what, const char *tenant, const char *config, const struct setting_flags *flags, int *code)
+{
+	struct settings settings;
+	struct host host;
+	*code = EXIT_USAGE;
+	if (access(what, F_OK) == 0 || strcmp(what, "-") == 0)
+		return journal_of_file(what);
+	*code = host_begin(config, flags, (struct host_options){ .without_engine = true, .read_only = true }, &settings, &host);
+	if (*code >= 0)
+		return NULL;
+	*code = EXIT_FAILED;
+	json_t *journal = journal_of_run(&host, tenant, what);
+	host_end(&settings, &host);
+	return journal;
+}
+
 static int
-replay(struct host *host, const char *tenant, const char *what, const char *root, bool json)
+replay(struct host *host, const char *tenant, const json_t *journal, const char *root, bool json)
 {
 	struct errbuf e;
 	struct replaying r = { 0 };
-	json_t *journal = access(what, F_OK) == 0 || strcmp(what, "-") == 0 ? journal_of_file(what) : journal_of_run(host, tenant, what);
-	if (!journal)
-		return EXIT_USAGE;
 	int code = host_load(host, tenant, root, NULL, &e);
-	if (code) {
-		json_decref(journal);
+	if (code)
 		return cli_fail(EXIT_FAILED, "%s", e.text);
-	}
 	engine_replay(host->engine, str_of(tenant), journal, replay_on_done, &r);
 	host_wait(host, &r.done);
 	if (r.code)
@@ -141,7 +154,6 @@ replay(struct host *host, const char *tenant, const char *what, const char *root
 		code = print_result(r.result, json_array_size(json_member(journal, "outcomes")), json);
 	free(r.text);
 	json_decref(r.result);
-	json_decref(journal);
 	return code;
 }
 
@@ -163,13 +175,15 @@ run(const struct command *command, int argc, char **argv)
 
 	struct settings settings;
 	struct host host;
-	/* A file needs no store of its own; nothing of a replay is stored. */
-	bool is_file = access(words.items[0], F_OK) == 0 || strcmp(words.items[0], "-") == 0;
-	code = host_begin(config, &flags, (struct host_options){ .scratch = is_file }, &settings, &host);
-	if (code >= 0)
+	json_t *journal = find_journal(words.items[0], tenant, config, &flags, &code);
+	if (!journal)
 		return code;
-	code = replay(&host, tenant, words.items[0], bundle ? bundle : settings.root, json);
-	host_end(&settings, &host);
+	code = host_begin(config, &flags, (struct host_options){ .scratch = true }, &settings, &host);
+	if (code < 0) {
+		code = replay(&host, tenant, journal, bundle ? bundle : settings.root, json);
+		host_end(&settings, &host);
+	}
+	json_decref(journal);
 	return code;
 }
 
