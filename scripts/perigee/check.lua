@@ -16,8 +16,10 @@ local function position(level)
   return path, tonumber(line)
 end
 
+-- The runtime's own files, and the cell's prelude, whose chunk is no file at all.
 local function is_runtime(path)
-  return string.find(path, RUNTIME) ~= nil and string.find(path, SPEC) == nil
+  local is_file = string.find(path, "%.lua$") ~= nil
+  return not is_file or (string.find(path, RUNTIME) ~= nil and string.find(path, SPEC) == nil)
 end
 
 ---The nearest line of the call stack that is not the runtime's own: the author's.
@@ -97,23 +99,34 @@ function check.integer(who, name, value, minimum)
   end
 end
 
--- Edit distance, bounded by the short names it is used for.
+-- Edit distance in which two neighbours that changed places count once.
 local function distance(a, b)
-  local row = {}
+  local before, row = nil, {}
   for j = 0, #b do
     row[j] = j
   end
   for i = 1, #a do
-    local diagonal = row[0]
-    row[0] = i
+    local next_row = { [0] = i }
     for j = 1, #b do
-      local same = string.byte(a, i) == string.byte(b, j)
-      local cost = diagonal + (same and 0 or 1)
-      diagonal = row[j]
-      row[j] = math.min(cost, row[j] + 1, row[j - 1] + 1)
+      local x, y = string.byte(a, i), string.byte(b, j)
+      local d = math.min(row[j - 1] + (x == y and 0 or 1), row[j] + 1, next_row[j - 1] + 1)
+      local crossed = i > 1 and j > 1 and x == string.byte(b, j - 1) and y == string.byte(a, i - 1)
+      next_row[j] = crossed and math.min(d, before[j - 2] + 1) or d
     end
+    before, row = row, next_row
   end
   return row[#b]
+end
+
+local function begins(long, short)
+  return #short >= 3 and string.sub(long, 1, #short) == short
+end
+
+local function remoteness(a, b)
+  if begins(a, b) or begins(b, a) then
+    return 1
+  end
+  return distance(a, b)
 end
 
 ---The known names nearest to a mistaken one, best first, at most three.
@@ -125,7 +138,7 @@ function check.near(name, known)
   local limit = math.max(1, math.floor(#name / 3))
   if #name <= 64 then
     for _, candidate in ipairs(known) do
-      local d = distance(string.lower(name), string.lower(candidate))
+      local d = remoteness(string.lower(name), string.lower(candidate))
       if d <= limit then
         found[#found + 1] = { d = d, name = candidate }
       end

@@ -31,17 +31,18 @@ function pairs(t)
   end
 end
 
--- As in the cell: Lua closures round the built-ins.
-local builtin_pcall, builtin_xpcall = pcall, xpcall
-local function pass(...)
-  return ...
-end
-function pcall(fn, ...)
-  return pass(builtin_pcall(fn, ...))
-end
-function xpcall(fn, handler, ...)
-  return pass(builtin_xpcall(fn, handler, ...))
-end
+-- As in the cell: Lua closures round the built-ins, in a chunk that is no file of the bundle.
+pcall, xpcall = assert(loadstring([[
+  local pcall, xpcall = pcall, xpcall
+  local function pass(...)
+    return ...
+  end
+  return function(fn, ...)
+    return pass(pcall(fn, ...))
+  end, function(fn, handler, ...)
+    return pass(xpcall(fn, handler, ...))
+  end
+]], "=cell"))()
 
 local find = io.popen("find scripts methodology -name '*.lua' 2>/dev/null | LC_ALL=C sort")
 local declaring = {}
@@ -67,7 +68,7 @@ end
 for _, name in ipairs(declaring) do
   local ok, message = pcall(require, name)
   if not ok then
-    io.stderr:write("load ", name, ": ", tostring(message), "\n")
+    io.stderr:write("load ", name, ": ", require("perigee.errors").message(message), "\n")
   end
 end
 host.state.loading = false
