@@ -1,6 +1,6 @@
 /*
  * The storage interface: transactions made of named statements. Which SQL a name stands for is the engine's business
- * (store/sqlite/statements/*.sql; PostgreSQL later); what is asked and answered is the same for all.
+ * (the .sql files in store/sqlite/statements; PostgreSQL later); what is asked and answered is the same for all.
  *
  * A `store_tx` belongs to one tenant (or to the platform: tenant ""), runs its operations in order in one atomic unit and completes in the loop's
  * thread, exactly once, never before store_submit returned. Writes of many transactions are committed together (group commit): everything
