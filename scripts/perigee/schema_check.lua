@@ -1,10 +1,12 @@
--- Checks a value against JSON Schema, the subset of core/base/json_schema.h. The host does this on every call;
--- scripts and specs use it through schema.check. Like the host with coercion, it takes an empty table for
--- an empty list or an empty object, whichever is wanted.
+-- Checks a value against JSON Schema, the subset of core/base/json_schema.h, in the words of that file. The
+-- host does this on every call; scripts and specs use it through schema.check. Like the host with coercion,
+-- it takes an empty table for an empty list or an empty object, whichever is wanted.
 
 local host = require("perigee.host")
+local check = require("perigee.check")
 
 local MOST = 20
+local DATA = { boolean = true, number = true, string = true }
 
 local function is_integer(value)
   return type(value) == "number" and value % 1 == 0
@@ -42,14 +44,24 @@ local is_type = {
   end,
 }
 
-local function type_name(value)
+local function describe(value)
   if value == nil or value == host.null then
     return "null"
   end
   if type(value) == "table" then
-    return is_array(value) and next(value) ~= nil and "array" or "object"
+    if next(value) == nil then
+      return host.is_array(value) and "an array of 0" or "an empty object"
+    end
+    return is_array(value) and "an array of " .. #value or "an object"
   end
-  return type(value)
+  if type(value) == "boolean" then
+    return tostring(value)
+  end
+  if type(value) ~= "number" and type(value) ~= "string" then
+    return "a " .. type(value) .. ", which is not data"
+  end
+  local text = host.json_encode(value)
+  return type(value) .. " " .. (#text > 64 and string.sub(text, 1, 64) .. "…" or text)
 end
 
 local function characters(text)
@@ -88,6 +100,10 @@ function Check:add(pointer, message)
   end
 end
 
+function Check:expected(pointer, what, value)
+  self:add(pointer, "expected " .. what .. ", got " .. describe(value))
+end
+
 local function same(a, b)
   if type(a) ~= "table" or type(b) ~= "table" then
     return a == b
@@ -95,56 +111,74 @@ local function same(a, b)
   return host.json_encode(a) == host.json_encode(b)
 end
 
-function Check:type(node, value, pointer)
-  local wanted = type(node.type) == "table" and node.type or { node.type }
-  for _, name in ipairs(wanted) do
+local function names_of(types)
+  return type(types) == "table" and types or { types }
+end
+
+local function allows(types, value)
+  for _, name in ipairs(names_of(types)) do
     if is_type[name](value) then
       return true
     end
   end
-  local names = table.concat(wanted, " or ")
-  self:add(pointer, "must be " .. names .. ", got " .. type_name(value))
   return false
 end
 
 function Check:number(node, value, pointer)
   if node.minimum and value < node.minimum then
-    self:add(pointer, "must be at least " .. node.minimum)
+    self:expected(pointer, "at least " .. node.minimum, value)
   end
   if node.maximum and value > node.maximum then
-    self:add(pointer, "must be at most " .. node.maximum)
+    self:expected(pointer, "at most " .. node.maximum, value)
   end
 end
 
-function Check:string(node, value, pointer)
-  local length = (node.minLength or node.maxLength) and characters(value)
-  if node.minLength and length < node.minLength then
-    self:add(pointer, "must have at least " .. node.minLength .. " characters")
+function Check:size(least, most, size, unit, pointer)
+  if least and size < least then
+    self:add(pointer, "expected at least " .. least .. " " .. unit .. ", got " .. size)
   end
-  if node.maxLength and length > node.maxLength then
-    self:add(pointer, "must have at most " .. node.maxLength .. " characters")
+  if most and size > most then
+    self:add(pointer, "expected at most " .. most .. " " .. unit .. ", got " .. size)
+  end
+end
+
+local FORMATS = {
+  ["date-time"] = "a date-time of RFC 3339 with its zone, such as 2026-11-22T10:00:00Z",
+  uuid = "a UUID",
+}
+
+function Check:string(node, value, pointer)
+  if node.minLength or node.maxLength then
+    self:size(node.minLength, node.maxLength, characters(value), "characters", pointer)
   end
   if node.format and is_format[node.format] and not is_format[node.format](value) then
-    self:add(pointer, "is not a " .. node.format)
+    self:expected(pointer, FORMATS[node.format], value)
   end
 end
 
 function Check:array(node, value, pointer)
-  if node.minItems and #value < node.minItems then
-    self:add(pointer, "must have at least " .. node.minItems .. " items")
-  end
-  if node.maxItems and #value > node.maxItems then
-    self:add(pointer, "must have at most " .. node.maxItems .. " items")
-  end
+  self:size(node.minItems, node.maxItems, #value, "items", pointer)
   for i = 1, node.items and #value or 0 do
     self:value(node.items, value[i], pointer .. "/" .. (i - 1))
   end
 end
 
+local function unknown_property(properties, name)
+  local known = check.keys(properties)
+  local near = check.near(tostring(name), known)
+  local hint = "allowed: " .. table.concat(known, ", ")
+  if #near > 0 then
+    hint = 'did you mean "' .. near[1] .. '"?'
+  elseif #known == 0 then
+    hint = "none is allowed here"
+  end
+  return 'unknown property "' .. tostring(name) .. '"; ' .. hint
+end
+
 function Check:object(node, value, pointer)
   for _, name in ipairs(node.required or {}) do
     if value[name] == nil then
-      self:add(pointer .. "/" .. escape(name), "is required")
+      self:add(pointer, 'required property "' .. name .. '" is missing')
     end
   end
   local properties = node.properties or {}
@@ -153,22 +187,33 @@ function Check:object(node, value, pointer)
     if properties[key] then
       self:value(properties[key], item, at)
     elseif node.additionalProperties == false then
-      self:add(at, "is not expected here")
+      self:add(at, unknown_property(properties, key))
     elseif type(node.additionalProperties) == "table" then
       self:value(node.additionalProperties, item, at)
     end
   end
 end
 
+-- When every form fails, the faults of the only one of the value's own type say most.
 function Check:choice(node, value, pointer)
+  local only, fitting = nil, 0
   for _, candidate in ipairs(node.anyOf) do
     local attempt = setmetatable({ errors = {}, root = self.root }, Check)
     attempt:value(candidate, value, pointer)
     if #attempt.errors == 0 then
       return
     end
+    if candidate.type == nil or allows(candidate.type, value) then
+      only, fitting = attempt, fitting + 1
+    end
   end
-  self:add(pointer, "fits none of the " .. #node.anyOf .. " forms allowed here")
+  if fitting ~= 1 then
+    self:add(pointer, "fits none of the " .. #node.anyOf .. " forms allowed here")
+    return
+  end
+  for _, one in ipairs(only.errors) do
+    self:add(one.pointer, one.message)
+  end
 end
 
 function Check:listed(node, value, pointer)
@@ -179,7 +224,7 @@ function Check:listed(node, value, pointer)
     end
     shown[i] = host.json_encode(candidate)
   end
-  self:add(pointer, "must be one of " .. table.concat(shown, ", "))
+  self:expected(pointer, "one of " .. table.concat(shown, ", "), value)
 end
 
 function Check:value(node, value, pointer)
@@ -187,18 +232,20 @@ function Check:value(node, value, pointer)
   if name then
     self:value(self.root["$defs"][name], value, pointer)
   end
-  if type(value) == "function" or type(value) == "thread" then
-    self:add(pointer, "is a " .. type(value) .. ", which is not data")
+  local is_data = is_type.null(value) or type(value) == "table" or DATA[type(value)]
+  if not is_data then
+    self:add(pointer, "expected data, got " .. describe(value))
     return
   end
-  if node.type and not self:type(node, value, pointer) then
+  if node.type and not allows(node.type, value) then
+    self:expected(pointer, table.concat(names_of(node.type), " or "), value)
     return
   end
   if node.enum then
     self:listed(node, value, pointer)
   end
   if node.const ~= nil and not same(node.const, value) then
-    self:add(pointer, "must be " .. host.json_encode(node.const))
+    self:expected(pointer, host.json_encode(node.const), value)
   end
   if node.anyOf then
     self:choice(node, value, pointer)

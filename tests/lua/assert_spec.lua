@@ -121,7 +121,7 @@ describe("assert", function()
 
   it("checks values against schemas", function()
     holds(function() assert.fits({ a = "string" }, { a = "x" }) end)
-    fails(function() assert.fits({ a = "string" }, { a = 1 }) end, "/a must be string, got number")
+    fails(function() assert.fits({ a = "string" }, { a = 1 }) end, "/a expected string, got number")
   end)
 
   it("shows the author's own words first", function()

@@ -38,7 +38,29 @@ describe("schema", function()
   it("reports every fault with its pointer", function()
     local short = { deal = "id", amount = "money", items = { { name = "string" } } }
     local value = { amount = { amount = 1.5, currency = "EUR" }, items = { { name = 1 } }, x = 1 }
-    assert.same({ "/deal", "/amount/amount", "/items/0/name", "/x" }, pointers(short, value))
+    assert.same({ "", "/amount/amount", "/items/0/name", "/x" }, pointers(short, value))
+  end)
+
+  it("words its faults as the host does", function()
+    local short = { a = "string", b = schema.enum({ "x", "y" }), c = schema.integer({ min = 2 }) }
+    local _, found = schema.check(short, { a = 1, b = "z", c = 1, cc = true })
+    local words = {}
+    for i, one in ipairs(found) do
+      words[i] = one.pointer .. " " .. one.message
+    end
+    assert.same({
+      "/a expected string, got number 1",
+      '/b expected one of "x", "y", got string "z"',
+      "/c expected at least 2, got number 1",
+      '/cc unknown property "cc"; did you mean "c"?',
+    }, words)
+    local _, missing = schema.check(short, {})
+    assert.equal('required property "a" is missing', missing[1].message)
+  end)
+
+  it("shows the faults of the form that was meant", function()
+    local short = schema.any_of({ "string", { a = "integer" } })
+    assert.same({ "/a" }, pointers(short, { a = "x" }))
   end)
 
   it("escapes pointers", function()
@@ -48,7 +70,7 @@ describe("schema", function()
   it("tells an optional member from a nullable one", function()
     local short = { a = "string?", b = schema.nullable("string") }
     assert.is_true(schema.check(short, { b = json.null }))
-    assert.same({ "/b" }, pointers(short, {}))
+    assert.same({ "" }, pointers(short, {}))
     assert.same({ "/a" }, pointers(short, { a = json.null, b = "x" }))
   end)
 
@@ -82,7 +104,7 @@ describe("schema", function()
 
   it("uses defined types by name, in place", function()
     schema.define("spec_point", { x = "number", y = "number" })
-    assert.same({ "/1/y" }, pointers({ "spec_point" }, { { x = 1, y = 2 }, { x = 1 } }))
+    assert.same({ "/1" }, pointers({ "spec_point" }, { { x = 1, y = 2 }, { x = 1 } }))
     assert.not_matches("$defs", compiled({ "spec_point" }), nil, true)
   end)
 
