@@ -1,0 +1,333 @@
+/* The engine's life and tables. See run_internal.h for which file does what. */
+#include "run/run_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define SWEEP_US 3000000   /* take over what dead processes left, try parked runs again */
+
+static const char *const state_names[] = {
+	"queued", "running", "waiting", "succeeded", "failed", "cancelled", "stuck",
+};
+
+const char *run_state_name(enum run_state state)
+{
+	return state_names[state];
+}
+
+bool run_state_is_final(struct str name)
+{
+	for (int i = RUN_SUCCEEDED; i <= RUN_STUCK; i++)
+		if (str_is(name, state_names[i]))
+			return true;
+	return false;
+}
+
+json_t *error_new(const char *code, const char *message)
+{
+	json_t *error = json_object();
+	json_put_text(error, "code", code);
+	json_put_text(error, "message", message);
+	return error;
+}
+
+/* ---- tenants ---- */
+
+struct tenant *engine_tenant(struct engine *engine, struct str name)
+{
+	struct tenant *tenant;
+	HASH_FIND(hh, engine->tenants, name.p, name.n, tenant);
+	if (tenant || !store_tenant_exists(engine->options.store, name))
+		return tenant;
+	tenant = mem_alloc(sizeof *tenant);
+	tenant->name = mem_copy(name);
+	HASH_ADD_KEYPTR(hh, engine->tenants, tenant->name, name.n, tenant);
+	return tenant;
+}
+
+/* ---- runs ---- */
+
+struct run *engine_find_run(struct engine *engine, struct str tenant, struct str id)
+{
+	struct run *run;
+	HASH_FIND(hh, engine->runs, id.p, id.n, run);
+	return run && str_is(tenant, run->tenant->name) ? run : NULL;
+}
+
+struct run *run_new(struct engine *engine, struct tenant *tenant, const char *id)
+{
+	struct run *run = mem_alloc(sizeof *run);
+	memcpy(run->id, id, UUID_TEXT_SIZE);
+	run->engine = engine;
+	run->tenant = tenant;
+	run->fence = 1;
+	run->state = RUN_QUEUED;
+	TAILQ_INIT(&run->issued);
+	TAILQ_INIT(&run->ready);
+	TAILQ_INIT(&run->waits);
+	TAILQ_INIT(&run->watchers);
+	tenant->runs++;
+	HASH_ADD_STR(engine->runs, id, run);
+	return run;
+}
+
+static void run_free_journal(struct run *run)
+{
+	for (size_t i = 0; i < run->unflushed_count; i++) {
+		free(run->unflushed[i].name);
+		free(run->unflushed[i].outcome);
+	}
+	for (size_t i = 0; i < run->logs_count; i++) {
+		free(run->logs[i].level);
+		free(run->logs[i].message);
+		free(run->logs[i].fields);
+	}
+	for (size_t i = 0; i < run->recorded_count; i++)
+		free(run->recorded[i].name);
+	free(run->unflushed);
+	free(run->logs);
+	free(run->recorded);
+}
+
+static void run_free_issued(struct run *run)
+{
+	struct issued *issued;
+	while ((issued = TAILQ_FIRST(&run->ready))) {
+		TAILQ_REMOVE(&run->ready, issued, ready_link);
+		if (issued->orphan)
+			TAILQ_INSERT_TAIL(&run->issued, issued, link);
+	}
+	if (run->appending && run->appending->orphan)
+		TAILQ_INSERT_TAIL(&run->issued, run->appending, link);
+	while ((issued = TAILQ_FIRST(&run->issued))) {
+		TAILQ_REMOVE(&run->issued, issued, link);
+		/* a handler or a commit still holds it: it sees the run gone and frees it */
+		issued->effect.run = NULL;
+		if (issued->wait)
+			issued->wait->issued = NULL;
+		issued->wait = NULL;
+		if (issued->state == ISSUED_READY || issued->state == ISSUED_WAITING)
+			issued_finish(issued);
+	}
+}
+
+void run_free(struct run *run)
+{
+	struct engine *engine = run->engine;
+	run_drop_cell(run);
+	run_move(run, LIST_NONE);
+	run_free_issued(run);
+	struct wait *wait;
+	while ((wait = TAILQ_FIRST(&run->waits)))
+		wait_free(wait);
+	struct run_watcher *watcher;
+	while ((watcher = TAILQ_FIRST(&run->watchers))) {
+		TAILQ_REMOVE(&run->watchers, watcher, link);
+		watcher->run = NULL;
+	}
+	run_free_journal(run);
+	if (run->bundle)
+		bundle_release(engine, run->bundle);
+	run->tenant->runs--;
+	HASH_DEL(engine->runs, run);
+	free(run->agent);
+	free(run->capability);
+	free(run->parent);
+	free(run->spec);
+	free(run->last_effect);
+	json_decref(run->input);
+	json_decref(run->spec_start);
+	json_decref(run->output);
+	json_decref(run->error);
+	free(run);
+	engine_maybe_drained(engine);
+	engine_maybe_jump(engine);
+}
+
+static struct run_list_head *list_of(struct engine *engine, struct run *run)
+{
+	switch (run->list) {
+	case LIST_QUEUE: return &engine->queue;
+	case LIST_RESIDENT: return &engine->residents;
+	case LIST_STARVED: return (struct run_list_head *)&run->bundle->starved;
+	case LIST_NONE: break;
+	}
+	return NULL;
+}
+
+void run_move(struct run *run, enum run_list list)
+{
+	struct run_list_head *head = list_of(run->engine, run);
+	if (head)
+		TAILQ_REMOVE(head, run, link);
+	if (run->list == LIST_RESIDENT)
+		run->engine->residents_count--;
+	if (list == LIST_RESIDENT)
+		run->engine->residents_count++;
+	run->list = list;
+	head = list_of(run->engine, run);
+	if (head)
+		TAILQ_INSERT_TAIL(head, run, link);
+}
+
+void run_set_state(struct run *run, enum run_state state)
+{
+	struct engine *engine = run->engine;
+	if (run->state == state)
+		return;
+	if (run->state == RUN_WAITING)
+		metric_add(engine->runs_waiting, -1, NULL);
+	if (state == RUN_WAITING)
+		metric_add(engine->runs_waiting, 1, NULL);
+	run->state = state;
+	if (!run->dry && state <= RUN_WAITING)
+		run_tell_status(run);
+}
+
+/* ---- draining and virtual time ---- */
+
+void engine_maybe_drained(struct engine *engine)
+{
+	if (!engine->draining || engine->closing || !engine->drained)
+		return;
+	for (struct run *run = engine->runs; run; run = run->hh.next)
+		if (!run_is_quiet(run) && run->list != LIST_QUEUE && run->list != LIST_STARVED)
+			return;
+	void (*drained)(void *) = engine->drained;
+	engine->drained = NULL;
+	drained(engine->drained_arg);
+}
+
+void engine_drain(struct engine *engine, void (*drained)(void *arg), void *arg)
+{
+	engine->draining = true;
+	engine->drained = drained;
+	engine->drained_arg = arg;
+	engine_maybe_drained(engine);
+}
+
+/* Every run waits and nothing is under way: the next timer is now. */
+static void on_jump(void *arg)
+{
+	struct engine *engine = arg;
+	engine->jump_queued = false;
+	if (engine->closing || engine->timers_count == 0)
+		return;
+	for (struct run *run = engine->runs; run; run = run->hh.next)
+		if (!run_is_quiet(run))
+			return;
+	struct clock_manual *time = engine->options.virtual_time;
+	if (engine->timers[0]->wake_at_us > time->now_us)
+		time->now_us = engine->timers[0]->wake_at_us;
+	waits_fire_due(engine);
+}
+
+void engine_maybe_jump(struct engine *engine)
+{
+	if (!engine->options.virtual_time || engine->jump_queued || engine->closing)
+		return;
+	engine->jump_queued = true;
+	loop_defer(engine->options.loop, &engine->jump, on_jump, engine);
+}
+
+/* ---- life ---- */
+
+static void on_timer(void *arg)
+{
+	waits_fire_due(arg);
+}
+
+static void on_sweep(void *arg)
+{
+	struct engine *engine = arg;
+	engine_recover(engine);
+	engine_schedule(engine);
+	timer_start_us(&engine->sweep, SWEEP_US);
+}
+
+static void declare_metrics(struct engine *engine)
+{
+	struct metrics *m = engine->options.metrics;
+	engine->runs_total = metric_declare(m, METRIC_COUNTER, "perigee_runs_total", "Runs that ended",
+	                                    (const char *[]){ "tenant", "agent", "capability", "status", NULL }, NULL);
+	engine->runs_active = metric_declare(m, METRIC_GAUGE, "perigee_runs_active", "Runs with a cell", NULL, NULL);
+	engine->runs_waiting = metric_declare(m, METRIC_GAUGE, "perigee_runs_waiting", "Runs that wait for a timer, signal, decision or child",
+	                                      NULL, NULL);
+	engine->effects_total = metric_declare(m, METRIC_COUNTER, "perigee_effects_total", "Effects by name and outcome",
+	                                       (const char *[]){ "effect", "outcome", NULL }, NULL);
+	engine->effect_seconds = metric_declare(m, METRIC_HISTOGRAM, "perigee_effect_seconds", "From an effect's frame to its delivery",
+	                                        (const char *[]){ "effect", NULL }, metric_seconds_buckets);
+	engine->replays_total = metric_declare(m, METRIC_COUNTER, "perigee_replays_total", "Activations that replayed a journal", NULL, NULL);
+}
+
+int engine_new(const struct engine_options *options, struct engine **out, struct errbuf *e)
+{
+	struct engine *engine = mem_alloc(sizeof *engine);
+	engine->options = *options;
+	engine->cell_program = mem_copy(str_of(options->cell_program));
+	TAILQ_INIT(&engine->queue);
+	TAILQ_INIT(&engine->residents);
+	uuid_format(uuid_new(&clock_system, options->rng), engine->owner);
+	declare_metrics(engine);
+	timer_init(&engine->timer, options->loop, on_timer, engine);
+	timer_init(&engine->sweep, options->loop, on_sweep, engine);
+	struct cells_options cells = {
+		.loop = options->loop, .metrics = options->metrics, .program = engine->cell_program,
+		.memory_bytes = options->cell_memory_bytes, .cpu_ms = options->cell_cpu_ms, .wall_ms = options->cell_wall_ms,
+	};
+	int code = store_owner_register(options->store, engine->owner, e);
+	if (code == 0)
+		code = cells_new(&cells, &engine->cells, e);
+	if (code) {
+		engine_free(engine);
+		return code;
+	}
+	timer_start_us(&engine->sweep, SWEEP_US);
+	*out = engine;
+	return 0;
+}
+
+void engine_free(struct engine *engine)
+{
+	if (!engine)
+		return;
+	engine->closing = true;
+	struct run *run, *next_run;
+	HASH_ITER(hh, engine->runs, run, next_run)
+		run_free(run);
+	cells_free(engine->cells);
+	struct tenant *tenant, *next_tenant;
+	HASH_ITER(hh, engine->tenants, tenant, next_tenant) {
+		if (tenant->bundle)
+			bundle_release(engine, tenant->bundle);
+		HASH_DEL(engine->tenants, tenant);
+		free(tenant->name);
+		free(tenant);
+	}
+	struct wait_key *key, *next_key;
+	HASH_ITER(hh, engine->waits, key, next_key) {
+		HASH_DEL(engine->waits, key);
+		free(key->text);
+		free(key);
+	}
+	timer_fini(&engine->timer);
+	timer_fini(&engine->sweep);
+	free(engine->timers);
+	free(engine->cell_program);
+	free(engine);
+}
+
+struct engine_counts engine_counts(const struct engine *engine)
+{
+	struct engine_counts counts = { .cells = cells_count(engine->cells) };
+	for (const struct run *run = engine->runs; run; run = run->hh.next) {
+		if (run->state == RUN_WAITING)
+			counts.waiting++;
+		else
+			counts.running++;
+	}
+	counts.tenants = HASH_COUNT(engine->tenants);
+	return counts;
+}

@@ -1,0 +1,399 @@
+/*
+ * From an outcome to its place in the journal, the disk and the script.
+ *
+ * Outcomes become ready in any order; run_pump gives them their places one by one: a read's is delivered at once and journalled with
+ * the next commit; a write's goes into one transaction (its operations, the rows that are still owed, its own row, the fence) and is delivered
+ * when that is on disk. One append is under way per run; commits of different runs are grouped by the store.
+ * Failure modes: a conflict in the handler's operations begins the effect again; a fence that moved means the run is somebody else's (run_lost);
+ * a store that fails parks the run, nothing half-written.
+ */
+#include "run/run_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "run/effects.h"
+
+#define OUTCOME_MAX (8u << 20)   /* bytes of one journalled outcome */
+
+struct issued *issued_new(struct run *run, uint32_t number, const char *name, const char *digest)
+{
+	struct issued *issued = mem_alloc(sizeof *issued);
+	issued->effect = (struct effect){
+		.engine = run->engine, .run = run, .store = run->engine->options.store, .row = effect_find(str_of(name)), .number = number,
+		.tenant = str_of(run->tenant->name), .manifest = run->bundle ? json_incref(run->bundle->manifest) : NULL,
+		.now_us = clock_now_us(run->engine->options.clock),
+	};
+	memcpy(issued->run_id, run->id, UUID_TEXT_SIZE);
+	issued->effect.run_id = str_of(issued->run_id);
+	issued->name = mem_copy(str_of(name));
+	strncpy(issued->digest, digest, DIGEST_TEXT_SIZE - 1);
+	issued->began_us = clock_monotonic_us();
+	buf_init(&issued->outcome, OUTCOME_MAX);
+	return issued;
+}
+
+void issued_finish(struct issued *issued)
+{
+	if (issued->effect.tx)
+		store_tx_free(issued->effect.tx);
+	json_decref(issued->effect.args);
+	json_decref((json_t *)(uintptr_t)issued->effect.manifest);
+	free(issued->effect.state);
+	buf_free(&issued->outcome);
+	free(issued->name);
+	free(issued);
+}
+
+void issued_set_ok(struct issued *issued, const json_t *ok)
+{
+	buf_reset(&issued->outcome);
+	buf_addf(&issued->outcome, "{\"at\":%lld,\"ok\":", (long long)clock_now_us(issued->effect.engine->options.clock));
+	json_write(&issued->outcome, ok);
+	buf_add_char(&issued->outcome, '}');
+	if (issued->outcome.full)
+		issued_set_error(issued, "outcome.too_large", "the outcome is over 8 MiB: ask for less at once", NULL);
+}
+
+void issued_set_error(struct issued *issued, const char *code, const char *message, json_t *more)
+{
+	json_t *error = more ? more : json_object();
+	json_put_text(error, "code", code);
+	json_put_text(error, "message", message);
+	buf_reset(&issued->outcome);
+	buf_addf(&issued->outcome, "{\"at\":%lld,\"error\":", (long long)clock_now_us(issued->effect.engine->options.clock));
+	json_write(&issued->outcome, error);
+	buf_add_char(&issued->outcome, '}');
+	json_decref(error);
+}
+
+/* ---- what handlers call ---- */
+
+static bool issued_is_gone(struct issued *issued)
+{
+	if (issued->effect.run)
+		return false;
+	issued_finish(issued);
+	return true;
+}
+
+void effect_reply(struct effect *effect, json_t *ok)
+{
+	struct issued *issued = (struct issued *)effect;
+	if (!issued_is_gone(issued)) {
+		issued_set_ok(issued, ok);
+		issued_ready(issued, READY_REPLY);
+	}
+	json_decref(ok);
+}
+
+void effect_apply(struct effect *effect, json_t *ok)
+{
+	struct issued *issued = (struct issued *)effect;
+	if (!issued_is_gone(issued)) {
+		issued_set_ok(issued, ok);
+		issued_ready(issued, READY_APPLY);
+	}
+	json_decref(ok);
+}
+
+void effect_fail(struct effect *effect, const char *code, const char *message, json_t *more)
+{
+	struct issued *issued = (struct issued *)effect;
+	if (!effect->run) {
+		json_decref(more);
+		issued_finish(issued);
+		return;
+	}
+	issued_set_error(issued, code, message, more);
+	issued_ready(issued, READY_REPLY);
+}
+
+void effect_wait(struct effect *effect, const char *kind, const char *name, int64_t wake_at_us, const json_t *detail)
+{
+	struct issued *issued = (struct issued *)effect;
+	if (issued_is_gone(issued))
+		return;
+	struct wait *wait = wait_new(effect->run, effect->number, issued->name, issued->digest, kind, name, wake_at_us, detail);
+	wait_attach(wait, issued);
+	issued_ready(issued, READY_WAIT);
+}
+
+void issued_begin(struct issued *issued)
+{
+	struct effect *effect = &issued->effect;
+	issued->state = ISSUED_HANDLING;
+	if (effect->tx)
+		store_tx_free(effect->tx);
+	effect->tx = store_tx_new(effect->store, effect->tenant);
+	effect->now_us = clock_now_us(effect->engine->options.clock);
+	free(effect->state);
+	effect->state = NULL;
+	issued->committed = effect->row->begin == effect_begin_events_emit ? event_committed : NULL;
+	effect->row->begin(effect);
+}
+
+void issued_ready(struct issued *issued, enum ready_kind kind)
+{
+	struct run *run = issued->effect.run;
+	issued->state = ISSUED_READY;
+	issued->ready = kind;
+	TAILQ_INSERT_TAIL(&run->ready, issued, ready_link);
+	run_pump(run);
+}
+
+/* ---- the pump ---- */
+
+static void row_keep(struct run *run, struct issued *issued)
+{
+	run->unflushed = mem_grow(run->unflushed, run->unflushed_count + 1, sizeof *run->unflushed);
+	struct journal_row *row = &run->unflushed[run->unflushed_count++];
+	memset(row, 0, sizeof *row);
+	row->effect = issued->effect.number;
+	row->name = issued->name;
+	issued->name = mem_copy(STR(""));
+	memcpy(row->digest, issued->digest, DIGEST_TEXT_SIZE);
+	row->outcome = mem_copy(buf_str(&issued->outcome));
+	row->at_us = clock_now_us(run->engine->options.clock);
+}
+
+static void tell_outcome(struct run *run, const struct journal_row *row)
+{
+	if (TAILQ_EMPTY(&run->watchers))
+		return;
+	char id[24];
+	snprintf(id, sizeof id, "%zu", run->journal_length);
+	json_t *data = json_object();
+	json_put_int(data, "index", (int64_t)run->journal_length);
+	json_put_int(data, "effect", row->effect);
+	json_put_text(data, "name", row->name);
+	json_put(data, "outcome", json_read(str_of(row->outcome), OUTCOME_MAX, NULL, NULL));
+	run_tell(run, "outcome", id, data);
+}
+
+/* The outcome has its place: to the script if it listens, and the effect is over. */
+static void deliver(struct run *run, struct issued *issued)
+{
+	struct engine *engine = run->engine;
+	struct journal_row *row = &run->unflushed[run->unflushed_count - 1];
+	struct str outcome = str_of(row->outcome);
+	bool failed = strstr(row->outcome, "\"error\":") == row->outcome + strcspn(row->outcome, ",") + 1;
+	metric_add(engine->effects_total, 1, (const char *[]){ row->name, failed ? "error" : "ok" });
+	metric_observe(engine->effect_seconds, (double)(clock_monotonic_us() - issued->began_us) / 1e6, (const char *[]){ row->name });
+	tell_outcome(run, row);
+	run->journal_length++;
+	if (run->list == LIST_RESIDENT)
+		run_move(run, LIST_NONE);
+	run_set_state(run, RUN_RUNNING);
+	if (run->cell) {
+		run->outcomes_sent++;
+		cell_set_pending(run->cell, run->effects_issued > run->outcomes_sent ? run->effects_issued - run->outcomes_sent : 0);
+		cell_send(run->cell, FRAME_OUTCOME, row->effect, outcome);
+	}
+	if (!issued->orphan)
+		TAILQ_REMOVE(&run->issued, issued, link);
+	if (issued->wait) {
+		issued->wait->issued = NULL;
+		wait_free(issued->wait);
+	}
+	issued_finish(issued);
+}
+
+void run_add_unflushed(struct run *run, struct store_tx *tx)
+{
+	size_t first = run->journal_length - run->unflushed_count;
+	for (size_t i = 0; i < run->unflushed_count; i++) {
+		const struct journal_row *row = &run->unflushed[i];
+		store_tx_add(tx, STATEMENT_journal_insert, STORE_MUST, "tiittti", run->id, (int64_t)(first + i), (int64_t)row->effect,
+		             row->name, row->digest, row->outcome, row->at_us);
+	}
+	for (size_t i = 0; i < run->logs_count; i++) {
+		const struct log_row *log = &run->logs[i];
+		store_tx_add(tx, STATEMENT_run_log_insert, STORE_ANY, "tiiittt", run->id, log->n, (int64_t)log->index, log->at_us, log->level,
+		             log->message, log->fields);
+	}
+	run->unflushed_submitted = run->unflushed_count;
+	run->logs_submitted = run->logs_count;
+}
+
+void run_flushed(struct run *run)
+{
+	size_t n = run->unflushed_submitted, logs = run->logs_submitted;
+	for (size_t i = 0; i < n; i++) {
+		free(run->unflushed[i].name);
+		free(run->unflushed[i].outcome);
+	}
+	for (size_t i = 0; i < logs; i++) {
+		free(run->logs[i].level);
+		free(run->logs[i].message);
+		free(run->logs[i].fields);
+	}
+	if (n)
+		memmove(run->unflushed, run->unflushed + n, (run->unflushed_count - n) * sizeof *run->unflushed);
+	if (logs)
+		memmove(run->logs, run->logs + logs, (run->logs_count - logs) * sizeof *run->logs);
+	run->unflushed_count -= n;
+	run->logs_count -= logs;
+	run->unflushed_submitted = run->logs_submitted = 0;
+}
+
+static void on_begin_again(void *arg)
+{
+	struct issued *issued = arg;
+	if (!issued_is_gone(issued))
+		issued_begin(issued);
+}
+
+static void append_conflict(struct run *run, struct issued *issued)
+{
+	struct wait *wait = issued->wait;
+	if (wait) {
+		/* what should end the wait was taken by something else: look again */
+		wait->resolving = false;
+		if (issued->orphan) {
+			wait->issued = NULL;
+			issued_finish(issued);
+		} else {
+			issued->state = ISSUED_WAITING;
+		}
+		waits_check(run->engine, wait->kind, wait->name);
+	} else if (issued->orphan) {
+		issued_finish(issued); /* its cell died meanwhile: the replay issues it again */
+	} else if (++issued->effect.attempt > CONFLICT_RETRIES_MAX) {
+		issued_set_error(issued, "records.conflict", "others keep writing the same record: tried 8 times", NULL);
+		issued_ready(issued, READY_REPLY);
+	} else {
+		issued->state = ISSUED_HANDLING;
+		loop_defer(run->engine->options.loop, &issued->later, on_begin_again, issued);
+	}
+}
+
+static void append_done(struct run *run, struct issued *issued)
+{
+	run_flushed(run);
+	if (issued->ready == READY_WAIT) {
+		issued->state = ISSUED_WAITING;
+		wait_register(issued->wait);
+		return;
+	}
+	if (issued->committed)
+		issued->committed(issued);
+	row_keep(run, issued);
+	/* its row is on disk already: it only passes through for delivery */
+	deliver(run, issued);
+	run->unflushed_submitted = run->unflushed_count;
+	run->logs_submitted = 0;
+	run_flushed(run);
+}
+
+/* The transaction was undone for a reason that is not the handler's: nothing of it counts. */
+static void append_failed(struct run *run, struct issued *issued, int code, const char *why)
+{
+	if (issued->orphan) {
+		if (issued->wait)
+			issued->wait->issued = NULL;
+		issued_finish(issued);
+	} else {
+		issued->state = ISSUED_READY;
+	}
+	if (code == ERR_CONFLICT)
+		run_lost(run);
+	else
+		run_park(run, why);
+}
+
+static void append_on_done(struct store_tx *tx, int code, void *arg)
+{
+	struct issued *issued = arg;
+	struct run *run = issued->effect.run;
+	bool handler_conflict = code == ERR_CONFLICT && run && store_tx_failed_op(tx) < run->handler_ops;
+	char why[256];
+	snprintf(why, sizeof why, "%s", code ? store_tx_error(tx) : "");
+	store_tx_free(tx);
+	if (!run) {
+		issued_finish(issued);
+		return;
+	}
+	run->appending = NULL;
+	if (code != 0 && !handler_conflict) {
+		append_failed(run, issued, code, why);
+		return;
+	}
+	if (code == 0) {
+		append_done(run, issued);
+	} else {
+		run->unflushed_submitted = run->logs_submitted = 0;
+		append_conflict(run, issued);
+	}
+	if (run->over)
+		run_end_commit(run);
+	else
+		run_pump(run);
+}
+
+static void append(struct run *run, struct issued *issued)
+{
+	struct store_tx *tx = issued->effect.tx;
+	int64_t now = clock_now_us(run->engine->options.clock);
+	issued->effect.tx = NULL;
+	if (!tx)
+		tx = store_tx_new(run->engine->options.store, str_of(run->tenant->name));
+	if (issued->ready == READY_APPLY && issued->wait)
+		store_tx_add(tx, STATEMENT_wait_delete, STORE_MUST, "ti", run->id, (int64_t)issued->effect.number);
+	run->handler_ops = store_tx_count(tx);
+	if (issued->ready == READY_WAIT) {
+		const struct wait *wait = issued->wait;
+		int64_t wake = run_wake_at(run);
+		store_tx_add(tx, STATEMENT_run_suspend, STORE_MUST, wake ? "tiiii" : "tiiin", run->id, run->fence, (int64_t)run->journal_length, now,
+		             wake);
+		if (wait->wake_at_us)
+			store_tx_add(tx, STATEMENT_wait_insert, STORE_MUST, "tittiij", run->id, (int64_t)wait->effect, wait->kind, wait->name,
+			             wait->wake_at_us, now, wait->detail);
+		else
+			store_tx_add(tx, STATEMENT_wait_insert, STORE_MUST, "tittnij", run->id, (int64_t)wait->effect, wait->kind, wait->name, now,
+			             wait->detail);
+	} else {
+		store_tx_add(tx, STATEMENT_run_append, STORE_MUST, "tiii", run->id, run->fence, (int64_t)run->journal_length + 1, now);
+		store_tx_add(tx, STATEMENT_journal_insert, STORE_MUST, "tiittti", run->id, (int64_t)run->journal_length,
+		             (int64_t)issued->effect.number, issued->name, issued->digest, buf_text(&issued->outcome), now);
+	}
+	run_add_unflushed(run, tx);
+	issued->state = ISSUED_APPENDING;
+	run->appending = issued;
+	store_submit_write(tx, append_on_done, issued);
+}
+
+void run_pump(struct run *run)
+{
+	struct issued *issued;
+	while (!run->appending && !run->activating && !run->over && (issued = TAILQ_FIRST(&run->ready))) {
+		TAILQ_REMOVE(&run->ready, issued, ready_link);
+		if (issued->ready == READY_REPLY) {
+			row_keep(run, issued);
+			deliver(run, issued);
+		} else {
+			append(run, issued);
+		}
+	}
+	if (!run->cell && !run->over && !run->appending && !run->activating && run->state == RUN_RUNNING && run->list == LIST_NONE) {
+		run_move(run, LIST_QUEUE); /* a wait ended while there was no cell */
+		engine_schedule(run->engine);
+	}
+	engine_maybe_jump(run->engine);
+}
+
+void run_lost(struct run *run)
+{
+	log_event(LOG_INFO, "run.lost", "run", run->id, NULL);
+	run_free(run);
+}
+
+void run_park(struct run *run, const char *why)
+{
+	log_event(LOG_ERROR, "run.parked", "run", run->id, "error", why, NULL);
+	/* Forget what was not committed; the next sweep takes the run up again from its rows. */
+	run->engine->adopt_own = true;
+	run_free(run);
+}

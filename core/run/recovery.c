@@ -1,0 +1,204 @@
+/*
+ * Taking over: runs whose owner is gone (killed, or shut down), and runs of ours that were forgotten when the store failed.
+ * A take-over bumps the fence: should the old owner still live, its next append changes no row.
+ */
+#include "run/run_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+struct adoption {
+	struct engine *engine;
+	struct tenant *tenant;
+	char id[UUID_TEXT_SIZE];
+};
+
+static void adopt_bundle(struct run *run, const struct store_result *bundle, const char *digest)
+{
+	struct engine *engine = run->engine;
+	run->bundle = bundle_live(engine, digest);
+	if (run->bundle) {
+		run->bundle->references++;
+	} else {
+		json_t *files = json_read(store_text(bundle, 0, 0), SIZE_MAX, NULL, NULL);
+		json_t *manifest = json_read(store_text(bundle, 0, 1), SIZE_MAX, NULL, NULL);
+		run->bundle = bundle_adopt(engine, digest, files, manifest);
+	}
+}
+
+static void adopt_waits(struct run *run, const struct store_result *r)
+{
+	for (size_t i = 0; i < r->rows; i++) {
+		json_t *detail = json_read(store_text(r, i, 5), FRAME_PAYLOAD_MAX, NULL, NULL);
+		char *kind = mem_copy(store_text(r, i, 1)), *name = mem_copy(store_text(r, i, 2));
+		const char *effect = json_string_value(json_member(detail, "effect")), *digest = json_string_value(json_member(detail, "digest"));
+		wait_register(wait_new(run, (uint32_t)store_int(r, i, 0), effect ? effect : "", digest ? digest : "", kind, name,
+		                       store_is_null(r, i, 3) ? 0 : store_int(r, i, 3), detail));
+		free(kind);
+		free(name);
+		json_decref(detail);
+	}
+}
+
+/* Columns of run_load: id agent capability bundle status input subject spec created_at started_at parent parent_effect depth fence owner
+ * journal_length cpu_us strikes output error. */
+static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const struct store_result *r)
+{
+	char *id = mem_copy(store_text(r, 0, 0));
+	struct run *run = run_new(engine, tenant, id);
+	free(id);
+	run->agent = mem_copy(store_text(r, 0, 1));
+	run->capability = mem_copy(store_text(r, 0, 2));
+	run->created_at_us = store_int(r, 0, 8);
+	run->parent = store_is_null(r, 0, 10) ? NULL : mem_copy(store_text(r, 0, 10));
+	run->parent_effect = store_int(r, 0, 11);
+	run->depth = store_int(r, 0, 12);
+	run->fence = store_int(r, 0, 13);
+	run->journal_length = (size_t)store_int(r, 0, 15);
+	run->cpu_us = store_int(r, 0, 16);
+	run->strikes = (unsigned)store_int(r, 0, 17);
+	if (!store_is_null(r, 0, 7)) {
+		run->spec_start = json_read(store_text(r, 0, 7), FRAME_PAYLOAD_MAX, NULL, NULL);
+		const char *spec = json_string_value(json_member(run->spec_start, "spec"));
+		run->spec = mem_copy(str_of(spec));
+	}
+	return run;
+}
+
+static void adopt_on_read(struct store_tx *tx, int code, void *arg)
+{
+	struct adoption *adoption = arg;
+	struct engine *engine = adoption->engine;
+	const struct store_result *row = store_tx_result(tx, 0), *bundle = store_tx_result(tx, 2);
+	struct str name = str_of(adoption->tenant->name);
+	if (code != 0) {
+		log_event(LOG_ERROR, "run.adopt", "run", adoption->id, "error", store_tx_error(tx), NULL);
+		engine->adopt_own = true;
+	} else if (row->rows && bundle->rows && !run_state_is_final(store_text(row, 0, 4)) &&
+	           str_is(store_text(row, 0, 14), engine->owner) && !engine_find_run(engine, name, str_of(adoption->id))) {
+		struct run *run = adopt_row(engine, adoption->tenant, row);
+		char *digest = mem_copy(store_text(row, 0, 3));
+		adopt_bundle(run, bundle, digest);
+		free(digest);
+		bool waiting = str_is(store_text(row, 0, 4), "waiting");
+		if (waiting)
+			run->state = RUN_WAITING;
+		adopt_waits(run, store_tx_result(tx, 1));
+		if (!waiting) {
+			run_move(run, LIST_QUEUE);
+			engine_schedule(engine);
+		}
+	}
+	store_tx_free(tx);
+	free(adoption);
+}
+
+void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id)
+{
+	struct adoption *adoption = mem_alloc(sizeof *adoption);
+	adoption->engine = engine;
+	adoption->tenant = tenant;
+	strncpy(adoption->id, id, sizeof adoption->id - 1);
+	struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
+	store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", id);
+	store_tx_add(tx, STATEMENT_waits_of_run, STORE_ANY, "t", id);
+	store_tx_add(tx, STATEMENT_bundle_of_run, STORE_ANY, "t", id);
+	store_submit_read(tx, adopt_on_read, adoption);
+}
+
+/* ---- whose are gone? ---- */
+
+struct sweep {
+	struct engine *engine;
+	struct tenant *tenant;
+};
+
+static void sweep_adopt(struct store_tx *tx, int code, void *arg)
+{
+	struct sweep *sweep = arg;
+	if (code)
+		log_event(LOG_ERROR, "recovery.failed", "tenant", sweep->tenant->name, "error", store_tx_error(tx), NULL);
+	size_t taken = 0;
+	for (size_t op = 0; code == 0 && op < store_tx_count(tx); op++) {
+		const struct store_result *r = store_tx_result(tx, op);
+		for (size_t i = 0; i < r->rows; i++, taken++) {
+			char *id = mem_copy(store_text(r, i, 0));
+			if (!engine_find_run(sweep->engine, str_of(sweep->tenant->name), str_of(id)))
+				run_adopt_row(sweep->engine, sweep->tenant, id);
+			free(id);
+		}
+	}
+	if (taken) {
+		struct buf count;
+		buf_init(&count, 32);
+		buf_addf(&count, "%zu", taken);
+		log_event(LOG_INFO, "runs.taken_over", "tenant", sweep->tenant->name, "runs", buf_text(&count), NULL);
+		buf_free(&count);
+	}
+	store_tx_free(tx);
+	free(sweep);
+}
+
+static void sweep_events(struct sweep *sweep, const struct store_result *r)
+{
+	for (size_t i = 0; i < r->rows; i++) {
+		json_t *event = json_object();
+		json_put_str(event, "id", store_text(r, i, 0));
+		json_put_str(event, "type", store_text(r, i, 1));
+		json_put(event, "data", json_read(store_text(r, i, 4), FRAME_PAYLOAD_MAX, NULL, NULL));
+		char *id = mem_copy(store_text(r, i, 0));
+		engine_dispatch_event(sweep->engine, sweep->tenant, id, event);
+		free(id);
+		json_decref(event);
+	}
+}
+
+static void sweep_on_owners(struct store_tx *tx, int code, void *arg)
+{
+	struct sweep *sweep = arg;
+	struct engine *engine = sweep->engine;
+	struct store *store = engine->options.store;
+	struct store_tx *write = store_tx_new(store, str_of(sweep->tenant->name));
+	const struct store_result *owners = store_tx_result(tx, 0);
+	for (size_t i = 0; code == 0 && i < owners->rows; i++) {
+		char *owner = mem_copy(store_text(owners, i, 0));
+		if (strcmp(owner, engine->owner) != 0 && !store_owner_is_alive(store, str_of(owner)))
+			store_tx_add(write, STATEMENT_runs_take_over, STORE_ANY, "tt", engine->owner, owner);
+		free(owner);
+	}
+	if (engine->adopt_own)
+		store_tx_add(write, STATEMENT_runs_owned, STORE_ANY, "t", engine->owner);
+	if (code == 0)
+		sweep_events(sweep, store_tx_result(tx, 1));
+	else
+		log_event(LOG_ERROR, "recovery.failed", "tenant", sweep->tenant->name, "error", store_tx_error(tx), NULL);
+	store_tx_free(tx);
+	if (store_tx_count(write)) {
+		store_submit_write(write, sweep_adopt, sweep);
+	} else {
+		store_tx_free(write);
+		free(sweep);
+	}
+}
+
+void engine_recover(struct engine *engine)
+{
+	json_t *names = store_tenant_names(engine->options.store);
+	size_t i;
+	json_t *name;
+	json_array_foreach(names, i, name) {
+		struct tenant *tenant = engine_tenant(engine, json_str(name));
+		if (!tenant || engine->draining)
+			continue;
+		struct sweep *sweep = mem_alloc(sizeof *sweep);
+		sweep->engine = engine;
+		sweep->tenant = tenant;
+		struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
+		store_tx_add(tx, STATEMENT_run_owners, STORE_ANY, "");
+		store_tx_add(tx, STATEMENT_events_waiting, STORE_ANY, "");
+		store_submit_read(tx, sweep_on_owners, sweep);
+	}
+	json_decref(names);
+}

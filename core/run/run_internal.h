@@ -1,0 +1,251 @@
+/*
+ * The engine's own structures, shared by its files. What an outsider may know stands in engine.h and effect.h.
+ *
+ *   engine.c     tables, life of the engine          starting.c   from a request to a row
+ *   bundles.c    bundles and their stems             activation.c a run in its cell, frames, replay
+ *   journal.c    from outcome to commit to delivery  waiting.c    timers, signals, approvals, children
+ *   ending.c     done, failed, stuck, cancelled      recovery.c   take over what a dead process owned
+ */
+#pragma once
+
+#include "base/crypto.h"
+#include "base/json_schema.h"
+#include "base/ids.h"
+#include "run/cells.h"
+#include "run/effect.h"
+#include "run/engine.h"
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+#define DIGEST_TEXT_SIZE 33   /* 128 bits of a SHA-256, in hex */
+#define EFFECTS_OUTSTANDING_MAX 1024
+#define CONFLICT_RETRIES_MAX 8
+#define STRIKES_MAX 2
+#define DEPTH_MAX 8           /* of hand-offs */
+
+enum run_state { RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELLED, RUN_STUCK };
+const char *run_state_name(enum run_state state);
+bool run_state_is_final(struct str name);
+
+struct tenant {
+	char *name;
+	struct live_bundle *bundle;        /* for new runs; NULL before the first load */
+	size_t runs;                       /* unfinished, owned here */
+	UT_hash_handle hh;
+};
+
+struct live_bundle {
+	char digest[SHA256_HEX_SIZE];
+	json_t *files, *manifest;
+	struct stem *stem;                 /* NULL while nothing needs it */
+	bool opening;
+	unsigned references;               /* tenants and unfinished runs */
+	TAILQ_HEAD(, run) starved;         /* runs waiting for the stem */
+	TAILQ_HEAD(, bundle_load) loads;
+	UT_hash_handle hh;
+};
+
+/* An effect on its way: handler at work, outcome ready, being committed, or waiting. */
+enum issued_state { ISSUED_HANDLING, ISSUED_READY, ISSUED_APPENDING, ISSUED_WAITING };
+enum ready_kind { READY_REPLY, READY_APPLY, READY_WAIT };
+
+struct issued {
+	struct effect effect;              /* first: handlers know only this */
+	TAILQ_ENTRY(issued) link, ready_link;
+	enum issued_state state;
+	enum ready_kind ready;
+	char *name;                        /* owned: of the effect, also where the row is unknown */
+	char digest[DIGEST_TEXT_SIZE], run_id[UUID_TEXT_SIZE];
+	struct buf outcome;                /* the OUTCOME payload */
+	struct wait *wait;
+	bool orphan;                       /* made by a wait that ended with no cell: nobody listens */
+	int64_t began_us;
+	struct loop_item later;
+	void (*committed)(struct issued *issued); /* after an apply is on disk; before its delivery */
+};
+
+struct wait {
+	struct run *run;
+	uint32_t effect;
+	char *kind, *name, *effect_name;
+	char digest[DIGEST_TEXT_SIZE];
+	int64_t wake_at_us;                /* 0: none */
+	json_t *detail;
+	struct issued *issued;             /* its cell's, or the orphan that ends it */
+	bool registered, resolving, checking, check_again;
+	size_t heap_at;                    /* position + 1 in engine->timers; 0: not there */
+	TAILQ_ENTRY(wait) link;            /* of run->waits */
+	TAILQ_ENTRY(wait) named;           /* of the bucket of its key */
+	struct wait_key *key;
+};
+
+struct wait_key {                          /* "kind\nname": all waits for one thing */
+	char *text;
+	TAILQ_HEAD(, wait) waits;
+	UT_hash_handle hh;
+};
+
+struct journal_row {                       /* decided, delivered, not yet on disk */
+	uint32_t effect;
+	char *name;
+	char digest[DIGEST_TEXT_SIZE];
+	char *outcome;
+	int64_t at_us;
+};
+
+struct log_row {
+	int64_t n, at_us;
+	size_t index;
+	char *level, *message, *fields;
+};
+
+struct recorded {                          /* what a replay must issue again */
+	uint32_t effect;
+	char *name;
+	char digest[DIGEST_TEXT_SIZE];
+	bool seen;
+};
+
+struct run {
+	char id[UUID_TEXT_SIZE];
+	struct engine *engine;
+	struct tenant *tenant;
+	struct live_bundle *bundle;
+	char *agent, *capability, *parent, *spec;
+	json_t *input, *spec_start;        /* input: NULL while evicted */
+	int64_t created_at_us, parent_effect, fence, depth, cpu_us;
+	unsigned strikes;
+	enum run_state state;
+	bool fresh;                        /* never been in a cell: nothing to replay, input at hand */
+	bool activating, dry;              /* dry: a replay without a store behind it */
+	int64_t logs_told;                 /* number of the last log record that went out */
+	bool said_done, over;              /* DONE or FAIL has come; final row is being written */
+	struct cell *cell;
+	TAILQ_ENTRY(run) link;             /* engine->queue, bundle->starved or engine->residents */
+	enum run_list { LIST_NONE, LIST_QUEUE, LIST_STARVED, LIST_RESIDENT } list;
+
+	uint32_t effects_issued;           /* by this cell */
+	uint32_t outcomes_sent;            /* to this cell */
+	struct recorded *recorded;
+	size_t recorded_count, recorded_seen, journal_length;
+	char *last_effect;                 /* name, for the error of a killed run */
+
+	TAILQ_HEAD(issued_list, issued) issued, ready;
+	struct issued *appending;
+	struct store_tx *appending_tx;
+	size_t handler_ops;
+	struct journal_row *unflushed;
+	size_t unflushed_count, unflushed_submitted;
+	struct log_row *logs;
+	size_t logs_count, logs_submitted;
+	TAILQ_HEAD(, wait) waits;
+	size_t waits_count;
+
+	json_t *output, *error;            /* of the end */
+	enum run_state final;
+	TAILQ_HEAD(, run_watcher) watchers;
+	struct replay_request *replay;
+	struct loop_item later;
+	UT_hash_handle hh;
+};
+
+struct run_watcher {
+	TAILQ_ENTRY(run_watcher) link;
+	struct run *run;                   /* NULL once the run has ended */
+	run_event_fn event;
+	void *arg;
+};
+
+struct engine {
+	struct engine_options options;
+	char *cell_program;
+	char owner[UUID_TEXT_SIZE];
+	struct cells *cells;
+	struct tenant *tenants;
+	struct live_bundle *bundles;
+	struct run *runs;                  /* every unfinished run owned here, by id */
+	struct wait_key *waits;
+	struct wait **timers;              /* min-heap by wake_at_us */
+	size_t timers_count, timers_cap;
+	struct timer timer, sweep;
+	TAILQ_HEAD(run_list_head, run) queue, residents;
+	size_t active;                     /* runs with a cell */
+	size_t residents_count;
+	bool draining, closing, jump_queued;
+	bool adopt_own;                    /* runs of ours were forgotten when the store failed */
+	void (*drained)(void *arg);
+	void *drained_arg;
+	struct loop_item jump;
+	struct metric *runs_total, *runs_active, *runs_waiting, *effects_total, *effect_seconds, *replays_total;
+};
+
+/* engine.c */
+struct tenant *engine_tenant(struct engine *engine, struct str name);      /* NULL: no such tenant in the store */
+struct run *engine_find_run(struct engine *engine, struct str tenant, struct str id);
+struct run *run_new(struct engine *engine, struct tenant *tenant, const char *id);
+void run_free(struct run *run);                        /* leaves all lists; watchers are told before */
+void run_move(struct run *run, enum run_list list);
+void run_set_state(struct run *run, enum run_state state);
+void engine_maybe_drained(struct engine *engine);
+void engine_maybe_jump(struct engine *engine);
+/* bundles.c */
+struct live_bundle *bundle_live(struct engine *engine, const char *digest);
+struct live_bundle *bundle_adopt(struct engine *engine, const char *digest, json_t *files, json_t *manifest); /* takes both */
+void bundle_release(struct engine *engine, struct live_bundle *bundle);
+bool bundle_stem_ready(struct engine *engine, struct live_bundle *bundle); /* false: opened, starved runs go on when it is there */
+const json_t *manifest_capability(const json_t *manifest, const char *agent, const char *capability);
+/* starting.c */
+struct run_birth {
+	struct tenant *tenant;
+	const char *id, *agent, *capability, *event, *parent, *spec;
+	struct str subject;
+	const json_t *input, *spec_start;
+	int64_t parent_effect, depth, now_us;
+	struct live_bundle *bundle;        /* NULL: the tenant's live one; a child keeps its parent's */
+};
+void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_birth *birth, enum store_expect expect);
+struct run *run_admit(struct engine *engine, const struct run_birth *birth);  /* after its row is on disk: into memory and the queue */
+int capability_check(const json_t *manifest, const char *agent, const char *capability, json_t **input, json_t *errors, struct errbuf *e);
+void event_committed(struct issued *issued);           /* of events.emit */
+void engine_dispatch_event(struct engine *engine, struct tenant *tenant, const char *id, const json_t *event);
+/* activation.c */
+void engine_schedule(struct engine *engine);           /* start what may start */
+void run_activate(struct run *run);
+void run_drop_cell(struct run *run);                   /* the cell is ended, the run goes on without */
+void run_fail(struct run *run, const char *code, const char *message, json_t *more /* taken */);
+/* journal.c */
+void issued_finish(struct issued *issued);             /* frees */
+struct issued *issued_new(struct run *run, uint32_t number, const char *name, const char *digest);
+void issued_set_ok(struct issued *issued, const json_t *ok);
+void issued_set_error(struct issued *issued, const char *code, const char *message, json_t *more /* taken */);
+void issued_ready(struct issued *issued, enum ready_kind kind);
+void run_pump(struct run *run);
+void run_add_unflushed(struct run *run, struct store_tx *tx); /* journal rows and logs that are decided but not on disk */
+void run_flushed(struct run *run);
+void run_lost(struct run *run);                        /* taken over or cancelled elsewhere */
+void run_park(struct run *run, const char *why);       /* the store failed: try again soon */
+void issued_begin(struct issued *issued);
+/* waiting.c */
+struct wait *wait_new(struct run *run, uint32_t effect, const char *effect_name, const char *digest, const char *kind, const char *name,
+                      int64_t wake_at_us, const json_t *detail);
+void wait_register(struct wait *wait);                 /* its row is on disk */
+void wait_free(struct wait *wait);
+struct wait *wait_find(struct run *run, uint32_t effect);
+void waits_check(struct engine *engine, const char *kind, const char *name);
+void waits_fire_due(struct engine *engine);
+void wait_attach(struct wait *wait, struct issued *issued);
+int64_t run_wake_at(const struct run *run);
+bool run_is_quiet(const struct run *run);
+/* ending.c */
+void run_end_commit(struct run *run);                  /* once nothing of the run is under way */
+void run_end(struct run *run, enum run_state state, json_t *output /* taken */, json_t *error /* taken */);
+/* watching.c */
+void run_tell(struct run *run, const char *type, const char *id, json_t *data /* taken */);
+void run_tell_status(struct run *run);
+/* recovery.c */
+void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id);
+/* replaying.c */
+void replay_ended(struct run *run);
+void replay_outcomes(const struct run *run, json_t **outcomes); /* borrowed */
+json_t *error_new(const char *code, const char *message);

@@ -1,0 +1,355 @@
+/* From a request, an event or a parent to a row, and from the row into memory. */
+#include "run/run_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define IDEMPOTENCY_US (24LL * 3600 * 1000000)
+
+/* "a, b, c": the names that exist, for the text of a 404. */
+static void names_of(const json_t *object, struct buf *out)
+{
+	const char *name;
+	json_t *value;
+	bool first = true;
+	json_object_foreach((json_t *)(uintptr_t)object, name, value) {
+		buf_addf(out, "%s%s", first ? "" : ", ", name);
+		first = false;
+	}
+	if (first)
+		buf_add_text(out, "none");
+}
+
+static int unknown(struct errbuf *e, const char *what, const char *name, const json_t *known)
+{
+	struct buf names;
+	buf_init(&names, 300);
+	names_of(known, &names);
+	int code = err_set(e, ERR_NOT_FOUND, "no %s \"%.80s\"; there are: %s", what, name, buf_text(&names));
+	buf_free(&names);
+	return code;
+}
+
+int capability_check(const json_t *manifest, const char *agent, const char *capability, json_t **input, json_t *errors, struct errbuf *e)
+{
+	const json_t *agents = json_member(manifest, "agents");
+	const json_t *found = json_member(agents, agent);
+	if (!found)
+		return unknown(e, "agent", agent, agents);
+	const json_t *capabilities = json_member(found, "capabilities");
+	const json_t *row = json_member(capabilities, capability);
+	if (!row)
+		return unknown(e, "capability", capability, capabilities);
+	int code = json_schema_check(json_member(row, "input"), input, false, errors);
+	return code ? err_set(e, code, "the input of %s.%s does not match its schema", agent, capability) : 0;
+}
+
+void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_birth *birth, enum store_expect expect)
+{
+	json_t *spec = birth->spec_start ? json_copy((json_t *)(uintptr_t)birth->spec_start) : NULL;
+	if (spec)
+		json_put_text(spec, "spec", birth->spec);
+	char *subject = birth->subject.p ? mem_copy(birth->subject) : NULL;
+	const char *digest = (birth->bundle ? birth->bundle : birth->tenant->bundle)->digest;
+	if (birth->parent)
+		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjitiit", birth->id, birth->agent, birth->capability, digest, "queued",
+		             birth->input, subject, birth->event, spec, birth->now_us, birth->parent, birth->parent_effect, birth->depth, engine->owner);
+	else
+		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjinnit", birth->id, birth->agent, birth->capability, digest, "queued",
+		             birth->input, subject, birth->event, spec, birth->now_us, birth->depth, engine->owner);
+	free(subject);
+	json_decref(spec);
+}
+
+struct run *run_admit(struct engine *engine, const struct run_birth *birth)
+{
+	struct run *run = engine_find_run(engine, str_of(birth->tenant->name), str_of(birth->id));
+	if (run)
+		return run;
+	run = run_new(engine, birth->tenant, birth->id);
+	run->bundle = birth->bundle ? birth->bundle : birth->tenant->bundle;
+	run->bundle->references++;
+	run->agent = mem_copy(str_of(birth->agent));
+	run->capability = mem_copy(str_of(birth->capability));
+	run->parent = birth->parent ? mem_copy(str_of(birth->parent)) : NULL;
+	run->spec = birth->spec ? mem_copy(str_of(birth->spec)) : NULL;
+	run->spec_start = birth->spec_start ? json_incref((json_t *)(uintptr_t)birth->spec_start) : NULL;
+	run->input = json_incref((json_t *)(uintptr_t)birth->input);
+	run->parent_effect = birth->parent_effect;
+	run->depth = birth->depth;
+	run->created_at_us = birth->now_us;
+	run->fresh = true;
+	run_move(run, LIST_QUEUE);
+	return run;
+}
+
+/* ---- a request ---- */
+
+struct start {
+	struct engine *engine;
+	struct tenant *tenant;
+	char id[UUID_TEXT_SIZE];
+	char *agent, *capability, *subject, *event, *spec, *key;
+	json_t *input, *spec_start, *errors;
+	char digest[SHA256_HEX_SIZE];
+	int64_t now_us;
+	int code;
+	struct errbuf e;
+	engine_started_fn done;
+	void *arg;
+	struct loop_item later;
+};
+
+static void start_finish(struct start *start, int code, const char *run, bool existed)
+{
+	start->done(start->arg, code, run, existed, start->errors, start->e.text);
+	free(start->agent);
+	free(start->capability);
+	free(start->subject);
+	free(start->event);
+	free(start->spec);
+	free(start->key);
+	json_decref(start->input);
+	json_decref(start->spec_start);
+	json_decref(start->errors);
+	free(start);
+}
+
+static void start_on_refused(void *arg)
+{
+	struct start *start = arg;
+	start_finish(start, start->code, NULL, false);
+}
+
+static struct run_birth birth_of(const struct start *start)
+{
+	return (struct run_birth){
+		.tenant = start->tenant, .id = start->id, .agent = start->agent, .capability = start->capability, .event = start->event,
+		.spec = start->spec, .subject = str_of(start->subject), .input = start->input, .spec_start = start->spec_start,
+		.now_us = start->now_us,
+	};
+}
+
+static void start_insert(struct start *start);
+
+static void start_on_known(struct store_tx *tx, int code, void *arg)
+{
+	struct start *start = arg;
+	const struct store_result *r = store_tx_result(tx, 0);
+	if (code) {
+		code = err_set(&start->e, ERR_STORE, "%s", store_tx_error(tx));
+		start_finish(start, code, NULL, false);
+	} else if (r->rows == 0) {
+		start_insert(start);
+	} else if (store_int(r, 0, 2) < start->now_us - IDEMPOTENCY_US) {
+		code = err_set(&start->e, ERR_IDEMPOTENCY, "this Idempotency-Key was used more than 24 h ago: take a new one");
+		start_finish(start, code, NULL, false);
+	} else if (!str_is(store_text(r, 0, 0), start->digest)) {
+		code = err_set(&start->e, ERR_IDEMPOTENCY, "this Idempotency-Key was used with another request");
+		start_finish(start, code, NULL, false);
+	} else {
+		char *run = mem_copy(store_text(r, 0, 1));
+		start_finish(start, 0, run, true);
+		free(run);
+	}
+	store_tx_free(tx);
+}
+
+static void start_look_up(struct start *start)
+{
+	struct store_tx *tx = store_tx_new(start->engine->options.store, str_of(start->tenant->name));
+	store_tx_add(tx, STATEMENT_idempotency_get, STORE_ANY, "t", start->key);
+	store_submit_read(tx, start_on_known, start);
+}
+
+static void start_on_written(struct store_tx *tx, int code, void *arg)
+{
+	struct start *start = arg;
+	struct engine *engine = start->engine;
+	if (code == ERR_CONFLICT && start->key) {
+		store_tx_free(tx);
+		start_look_up(start); /* the same key came twice at once */
+		return;
+	}
+	if (code) {
+		code = err_set(&start->e, ERR_STORE, "%s", store_tx_error(tx));
+		store_tx_free(tx);
+		start_finish(start, code, NULL, false);
+		return;
+	}
+	store_tx_free(tx);
+	struct run_birth birth = birth_of(start);
+	run_admit(engine, &birth);
+	char id[UUID_TEXT_SIZE];
+	memcpy(id, start->id, sizeof id);
+	start_finish(start, 0, id, false);
+	engine_schedule(engine);
+}
+
+static void start_insert(struct start *start)
+{
+	struct run_birth birth = birth_of(start);
+	struct store_tx *tx = store_tx_new(start->engine->options.store, str_of(start->tenant->name));
+	if (start->key)
+		store_tx_add(tx, STATEMENT_idempotency_insert, STORE_MUST, "ttti", start->key, start->digest, start->id, start->now_us);
+	run_birth_add(start->engine, tx, &birth, STORE_MUST);
+	store_submit_write(tx, start_on_written, start);
+}
+
+static int start_check(struct start *start, const struct run_request *request)
+{
+	struct engine *engine = start->engine;
+	if (!start->tenant)
+		return err_set(&start->e, ERR_NOT_FOUND, "no tenant \"%.*s\"", STR_ARG(request->tenant));
+	if (engine->draining)
+		return err_set(&start->e, ERR_UNAVAILABLE, "the host is shutting down");
+	if (!start->tenant->bundle)
+		return err_set(&start->e, ERR_UNAVAILABLE, "no scripts are loaded yet");
+	if (!start->spec) {
+		int code = capability_check(start->tenant->bundle->manifest, start->agent, start->capability, &start->input, start->errors, &start->e);
+		if (code)
+			return code;
+	}
+	if (engine->options.runs_per_tenant_max && (int64_t)start->tenant->runs >= engine->options.runs_per_tenant_max)
+		return err_set(&start->e, ERR_LIMIT, "tenant %s has %zu unfinished runs, its limit", start->tenant->name, start->tenant->runs);
+	return 0;
+}
+
+static char *copy_or_null(struct str s)
+{
+	return s.n ? mem_copy(s) : NULL;
+}
+
+void engine_start_run(struct engine *engine, const struct run_request *request, engine_started_fn done, void *arg)
+{
+	struct start *start = mem_alloc(sizeof *start);
+	start->engine = engine;
+	start->tenant = engine_tenant(engine, request->tenant);
+	start->agent = mem_copy(str_of(request->agent));
+	start->capability = mem_copy(str_of(request->capability));
+	start->subject = copy_or_null(request->subject);
+	start->event = copy_or_null(request->event);
+	start->spec = copy_or_null(request->spec);
+	start->key = copy_or_null(request->idempotency_key);
+	start->input = request->input ? json_incref(request->input) : json_object();
+	start->spec_start = request->spec_start ? json_incref((json_t *)(uintptr_t)request->spec_start) : NULL;
+	if (start->spec && !start->spec_start)
+		start->spec_start = json_object();
+	start->errors = json_array();
+	/* whole milliseconds: a run's first "now" is what its created_at says in every interface */
+	start->now_us = clock_now_us(engine->options.clock) / 1000 * 1000;
+	start->done = done;
+	start->arg = arg;
+	if (request->body_digest)
+		hex_encode(request->body_digest, SHA256_SIZE, start->digest);
+	uuid_format(uuid_new(engine->options.clock, engine->options.rng), start->id);
+	start->code = start_check(start, request);
+	if (start->code)
+		loop_defer(engine->options.loop, &start->later, start_on_refused, start);
+	else if (start->key)
+		start_look_up(start);
+	else
+		start_insert(start);
+}
+
+/* ---- an event ---- */
+
+struct dispatch {
+	struct engine *engine;
+	struct tenant *tenant;
+	char *event;
+	json_t *input;
+	struct dispatched {
+		char id[UUID_TEXT_SIZE];
+		char *agent, *capability;
+	} *runs;
+	size_t count;
+	int64_t now_us;
+};
+
+static struct run_birth dispatch_birth(const struct dispatch *dispatch, size_t i)
+{
+	return (struct run_birth){
+		.tenant = dispatch->tenant, .id = dispatch->runs[i].id, .agent = dispatch->runs[i].agent,
+		.capability = dispatch->runs[i].capability, .event = dispatch->event, .input = dispatch->input, .now_us = dispatch->now_us,
+	};
+}
+
+static void dispatch_on_written(struct store_tx *tx, int code, void *arg)
+{
+	struct dispatch *dispatch = arg;
+	for (size_t i = 0; i < dispatch->count; i++) {
+		struct run_birth birth = dispatch_birth(dispatch, i);
+		if (code == 0 && store_tx_result(tx, i)->changed > 0)
+			run_admit(dispatch->engine, &birth);
+		free(dispatch->runs[i].agent);
+		free(dispatch->runs[i].capability);
+	}
+	if (code)
+		log_event(LOG_ERROR, "event.dispatch", "event", dispatch->event, "error", store_tx_error(tx), NULL);
+	store_tx_free(tx);
+	engine_schedule(dispatch->engine);
+	json_decref(dispatch->input);
+	free(dispatch->runs);
+	free(dispatch->event);
+	free(dispatch);
+}
+
+/* One run per event and capability: its id is made from both. */
+static void dispatch_add(struct dispatch *dispatch, const char *agent, const char *capability)
+{
+	struct buf text;
+	buf_init(&text, 1024);
+	buf_addf(&text, "%s\n%s\n%s\n%s", dispatch->tenant->name, dispatch->event, agent, capability);
+	uint8_t digest[SHA256_SIZE];
+	sha256(text.p, text.n, digest);
+	buf_free(&text);
+	dispatch->runs = mem_grow(dispatch->runs, dispatch->count + 1, sizeof *dispatch->runs);
+	struct dispatched *run = &dispatch->runs[dispatch->count++];
+	uuid_format(uuid_of_digest(digest), run->id);
+	run->agent = mem_copy(str_of(agent));
+	run->capability = mem_copy(str_of(capability));
+}
+
+void engine_dispatch_event(struct engine *engine, struct tenant *tenant, const char *id, const json_t *event)
+{
+	if (!tenant->bundle)
+		return; /* it stays undispatched: the next recovery finds it */
+	struct dispatch *dispatch = mem_alloc(sizeof *dispatch);
+	dispatch->engine = engine;
+	dispatch->tenant = tenant;
+	dispatch->event = mem_copy(str_of(id));
+	dispatch->input = json_member(event, "data") ? json_deep_copy(json_member(event, "data")) : json_object();
+	dispatch->now_us = clock_now_us(engine->options.clock) / 1000 * 1000;
+	const char *type = json_string_value(json_member(event, "type")), *name;
+	json_t *agent;
+	json_object_foreach((json_t *)(uintptr_t)json_member(tenant->bundle->manifest, "agents"), name, agent) {
+		const char *capability = json_string_value(json_member(json_member(agent, "on"), type ? type : ""));
+		struct errbuf e;
+		if (!capability)
+			continue;
+		if (capability_check(tenant->bundle->manifest, name, capability, &dispatch->input, NULL, &e) == 0)
+			dispatch_add(dispatch, name, capability);
+		else
+			log_event(LOG_WARN, "event.refused", "event", id, "type", type, "error", e.text, NULL);
+	}
+	struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
+	for (size_t i = 0; i < dispatch->count; i++) {
+		struct run_birth birth = dispatch_birth(dispatch, i);
+		run_birth_add(engine, tx, &birth, STORE_ANY);
+	}
+	store_tx_add(tx, STATEMENT_event_dispatched, STORE_ANY, "t", id);
+	store_submit_write(tx, dispatch_on_written, dispatch);
+}
+
+void event_committed(struct issued *issued)
+{
+	const struct effect *effect = &issued->effect;
+	json_t *outcome = json_read(buf_str(&issued->outcome), SIZE_MAX, NULL, NULL);
+	const char *id = json_string_value(json_member(json_member(outcome, "ok"), "id"));
+	if (id)
+		engine_dispatch_event(effect->engine, effect->run->tenant, id, effect->args);
+	json_decref(outcome);
+}

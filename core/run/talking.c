@@ -1,0 +1,177 @@
+/* What the outside says to runs: signals, decisions, events. */
+#include "run/run_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct telling {
+	struct engine *engine;
+	char *tenant, *target, *name, *id;
+	json_t *body;
+	engine_done_fn done;
+	void *arg;
+	struct loop_item later;
+};
+
+static struct telling *telling_new(struct engine *engine, struct str tenant, struct str target, engine_done_fn done, void *arg)
+{
+	struct telling *telling = mem_alloc(sizeof *telling);
+	telling->engine = engine;
+	telling->tenant = mem_copy(tenant);
+	telling->target = mem_copy(target);
+	telling->done = done;
+	telling->arg = arg;
+	return telling;
+}
+
+static void telling_finish(struct telling *telling, int code, json_t *result /* taken */, const char *text)
+{
+	telling->done(telling->arg, code, result, text);
+	json_decref(result);
+	json_decref(telling->body);
+	free(telling->tenant);
+	free(telling->target);
+	free(telling->name);
+	free(telling->id);
+	free(telling);
+}
+
+/* ---- signals ---- */
+
+static void signal_on_written(struct store_tx *tx, int code, void *arg)
+{
+	struct telling *telling = arg;
+	char name[300];
+	json_t *result = json_object();
+	json_put_text(result, "id", telling->id);
+	json_put_text(result, "run", telling->target);
+	json_put_text(result, "signal", telling->name);
+	if (code == 0)
+		json_put(result, "repeated", json_boolean(store_tx_result(tx, 0)->changed == 0));
+	snprintf(name, sizeof name, "%s/%s", telling->target, telling->name);
+	if (code == 0)
+		waits_check(telling->engine, "signal", name);
+	telling_finish(telling, code, result, code ? store_tx_error(tx) : NULL);
+	store_tx_free(tx);
+}
+
+static void signal_on_looked(struct store_tx *tx, int code, void *arg)
+{
+	struct telling *telling = arg;
+	const struct store_result *r = store_tx_result(tx, 0);
+	if (code) {
+		telling_finish(telling, code, NULL, store_tx_error(tx));
+	} else if (r->rows == 0) {
+		telling_finish(telling, ERR_NOT_FOUND, NULL, "no such run");
+	} else if (run_state_is_final(store_text(r, 0, 4))) {
+		telling_finish(telling, ERR_CONFLICT, NULL, "the run has ended: it hears no signal any more");
+	} else {
+		struct store_tx *write = store_tx_new(telling->engine->options.store, str_of(telling->tenant));
+		store_tx_add(write, STATEMENT_signal_insert, STORE_ANY, "tttji", telling->id, telling->target, telling->name, telling->body,
+		             clock_now_us(telling->engine->options.clock));
+		store_submit_write(write, signal_on_written, telling);
+	}
+	store_tx_free(tx);
+}
+
+void engine_signal_run(struct engine *engine, struct str tenant, struct str run, struct str name, const json_t *payload, struct str id,
+                       engine_done_fn done, void *arg)
+{
+	struct telling *telling = telling_new(engine, tenant, run, done, arg);
+	char made[UUID_TEXT_SIZE];
+	uuid_format(uuid_new(engine->options.clock, engine->options.rng), made);
+	telling->name = mem_copy(name);
+	telling->id = id.n ? mem_copy(id) : mem_copy(str_of(made));
+	telling->body = payload ? json_deep_copy(payload) : json_null();
+	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
+	store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "s", run);
+	store_submit_read(tx, signal_on_looked, telling);
+}
+
+/* ---- decisions ---- */
+
+static void decision_on_looked(struct store_tx *tx, int code, void *arg)
+{
+	struct telling *telling = arg;
+	const struct store_result *r = store_tx_result(tx, 0);
+	json_t *result = NULL;
+	if (code == 0 && r->rows) {
+		result = json_object();
+		json_put_str(result, "status", store_text(r, 0, 2));
+	}
+	telling_finish(telling, code ? code : r->rows ? ERR_CONFLICT : ERR_NOT_FOUND, result,
+	               code ? store_tx_error(tx) : r->rows ? "the question is closed already" : "no such approval");
+	store_tx_free(tx);
+}
+
+static void decision_on_written(struct store_tx *tx, int code, void *arg)
+{
+	struct telling *telling = arg;
+	if (code == ERR_CONFLICT) {
+		struct store_tx *look = store_tx_new(telling->engine->options.store, str_of(telling->tenant));
+		store_tx_add(look, STATEMENT_approval_state, STORE_ANY, "t", telling->target);
+		store_submit_read(look, decision_on_looked, telling);
+	} else {
+		json_t *result = json_object();
+		json_put_text(result, "id", telling->target);
+		json_put_text(result, "status", telling->name);
+		if (code == 0)
+			waits_check(telling->engine, "approval", telling->target);
+		telling_finish(telling, code, result, code ? store_tx_error(tx) : NULL);
+	}
+	store_tx_free(tx);
+}
+
+void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by,
+                            engine_done_fn done, void *arg)
+{
+	struct telling *telling = telling_new(engine, tenant, approval, done, arg);
+	telling->name = mem_copy(str_of(decision));
+	char *note_text = note.p ? mem_copy(note) : NULL, *by_text = by.p ? mem_copy(by) : NULL;
+	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
+	store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "tttti", telling->target, decision, note_text, by_text,
+	             clock_now_us(engine->options.clock));
+	free(note_text);
+	free(by_text);
+	store_submit_write(tx, decision_on_written, telling);
+}
+
+/* ---- events ---- */
+
+static void event_on_written(struct store_tx *tx, int code, void *arg)
+{
+	struct telling *telling = arg;
+	bool repeated = code == 0 && store_tx_result(tx, 0)->changed == 0;
+	if (code == 0 && !repeated)
+		engine_dispatch_event(telling->engine, engine_tenant(telling->engine, str_of(telling->tenant)), telling->id, telling->body);
+	json_t *result = json_object();
+	json_put_text(result, "id", telling->id);
+	json_put(result, "repeated", json_boolean(repeated));
+	telling_finish(telling, code, result, code ? store_tx_error(tx) : NULL);
+	store_tx_free(tx);
+}
+
+static void event_on_refused(void *arg)
+{
+	telling_finish(arg, ERR_INVALID, NULL, "an event needs a type and a source, both text");
+}
+
+void engine_emit_event(struct engine *engine, struct str tenant, const json_t *event, engine_done_fn done, void *arg)
+{
+	struct telling *telling = telling_new(engine, tenant, STR(""), done, arg);
+	char made[UUID_TEXT_SIZE];
+	uuid_format(uuid_new(engine->options.clock, engine->options.rng), made);
+	struct str id = json_member_str(event, "id"), type = json_member_str(event, "type"), source = json_member_str(event, "source");
+	telling->id = id.n ? mem_copy(id) : mem_copy(str_of(made));
+	telling->body = json_deep_copy(event);
+	if (!type.n || !source.n) {
+		loop_defer(engine->options.loop, &telling->later, event_on_refused, telling);
+		return;
+	}
+	const char *subject = json_string_value(json_member(event, "subject"));
+	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
+	store_tx_add(tx, STATEMENT_event_insert, STORE_ANY, "tsstjin", telling->id, type, source, subject, json_member(event, "data"),
+	             clock_now_us(engine->options.clock));
+	store_submit_write(tx, event_on_written, telling);
+}

@@ -1,0 +1,386 @@
+/*
+ * Waits: timers, signals, approvals, children. What a run waits for is a row; what ends the wait is a row too, found by looking (wait_check):
+ * when the wait is registered, when somebody says that something came, and when a run is taken over. So a hint may be lost and nothing is.
+ */
+#include "run/run_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LONG_WAIT_US 30000000   /* a cell is not kept for a timer that is further away */
+
+/* ---- the heap of deadlines ---- */
+
+static void heap_put(struct engine *engine, size_t at, struct wait *wait)
+{
+	engine->timers[at] = wait;
+	wait->heap_at = at + 1;
+}
+
+static void heap_up(struct engine *engine, size_t at, struct wait *wait)
+{
+	while (at > 0 && engine->timers[(at - 1) / 2]->wake_at_us > wait->wake_at_us) {
+		heap_put(engine, at, engine->timers[(at - 1) / 2]);
+		at = (at - 1) / 2;
+	}
+	heap_put(engine, at, wait);
+}
+
+static void heap_down(struct engine *engine, size_t at, struct wait *wait)
+{
+	for (;;) {
+		size_t child = 2 * at + 1;
+		if (child >= engine->timers_count)
+			break;
+		if (child + 1 < engine->timers_count && engine->timers[child + 1]->wake_at_us < engine->timers[child]->wake_at_us)
+			child++;
+		if (engine->timers[child]->wake_at_us >= wait->wake_at_us)
+			break;
+		heap_put(engine, at, engine->timers[child]);
+		at = child;
+	}
+	heap_put(engine, at, wait);
+}
+
+static void timer_rearm(struct engine *engine)
+{
+	if (engine->timers_count == 0 || engine->options.virtual_time) {
+		timer_stop(&engine->timer);
+		return;
+	}
+	int64_t left = engine->timers[0]->wake_at_us - clock_now_us(engine->options.clock);
+	int64_t most = 3600LL * 1000000; /* look again each hour at the latest: wall clocks are set */
+	timer_start_us(&engine->timer, left < 0 ? 0 : left > most ? most : left);
+}
+
+static void heap_add(struct engine *engine, struct wait *wait)
+{
+	if (engine->timers_count == engine->timers_cap) {
+		engine->timers_cap = engine->timers_cap ? engine->timers_cap * 2 : 64;
+		engine->timers = mem_grow(engine->timers, engine->timers_cap, sizeof *engine->timers);
+	}
+	heap_up(engine, engine->timers_count++, wait);
+	if (engine->timers[0] == wait)
+		timer_rearm(engine);
+}
+
+static void heap_remove(struct engine *engine, struct wait *wait)
+{
+	size_t at = wait->heap_at - 1;
+	struct wait *last = engine->timers[--engine->timers_count];
+	wait->heap_at = 0;
+	if (last == wait)
+		return;
+	if (at > 0 && engine->timers[(at - 1) / 2]->wake_at_us > last->wake_at_us)
+		heap_up(engine, at, last);
+	else
+		heap_down(engine, at, last);
+}
+
+/* ---- waits ---- */
+
+static struct wait_key *wait_key_find(struct engine *engine, const char *kind, const char *name, bool make)
+{
+	struct buf text;
+	buf_init(&text, 4096);
+	buf_addf(&text, "%s\n%s", kind, name);
+	struct wait_key *key;
+	HASH_FIND(hh, engine->waits, buf_text(&text), text.n, key);
+	if (!key && make) {
+		key = mem_alloc(sizeof *key);
+		key->text = mem_copy(buf_str(&text));
+		TAILQ_INIT(&key->waits);
+		HASH_ADD_KEYPTR(hh, engine->waits, key->text, text.n, key);
+	}
+	buf_free(&text);
+	return key;
+}
+
+struct wait *wait_new(struct run *run, uint32_t effect, const char *effect_name, const char *digest, const char *kind, const char *name,
+                      int64_t wake_at_us, const json_t *detail)
+{
+	struct wait *wait = mem_alloc(sizeof *wait);
+	wait->run = run;
+	wait->effect = effect;
+	wait->effect_name = mem_copy(str_of(effect_name));
+	strncpy(wait->digest, digest, DIGEST_TEXT_SIZE - 1);
+	wait->kind = mem_copy(str_of(kind));
+	wait->name = mem_copy(str_of(name));
+	wait->wake_at_us = wake_at_us;
+	wait->detail = detail ? json_copy((json_t *)(uintptr_t)detail) : json_object();
+	json_put_text(wait->detail, "effect", effect_name);
+	json_put_text(wait->detail, "digest", wait->digest);
+	TAILQ_INSERT_TAIL(&run->waits, wait, link);
+	run->waits_count++;
+	return wait;
+}
+
+void wait_attach(struct wait *wait, struct issued *issued)
+{
+	wait->issued = issued;
+	issued->wait = wait;
+}
+
+void wait_free(struct wait *wait)
+{
+	struct engine *engine = wait->run->engine;
+	if (wait->heap_at)
+		heap_remove(engine, wait);
+	if (wait->key) {
+		TAILQ_REMOVE(&wait->key->waits, wait, named);
+		if (TAILQ_EMPTY(&wait->key->waits)) {
+			HASH_DEL(engine->waits, wait->key);
+			free(wait->key->text);
+			free(wait->key);
+		}
+	}
+	TAILQ_REMOVE(&wait->run->waits, wait, link);
+	wait->run->waits_count--;
+	json_decref(wait->detail);
+	free(wait->effect_name);
+	free(wait->kind);
+	free(wait->name);
+	free(wait);
+}
+
+struct wait *wait_find(struct run *run, uint32_t effect)
+{
+	struct wait *wait;
+	TAILQ_FOREACH(wait, &run->waits, link)
+		if (wait->effect == effect)
+			return wait;
+	return NULL;
+}
+
+int64_t run_wake_at(const struct run *run)
+{
+	int64_t first = 0;
+	const struct wait *wait;
+	TAILQ_FOREACH(wait, &run->waits, link)
+		if (wait->wake_at_us && (!first || wait->wake_at_us < first))
+			first = wait->wake_at_us;
+	return first;
+}
+
+bool run_is_quiet(const struct run *run)
+{
+	if (run->state != RUN_WAITING || run->appending || run->activating || run->over || run->list == LIST_QUEUE ||
+	    run->list == LIST_STARVED || !TAILQ_EMPTY(&run->ready))
+		return false;
+	const struct issued *issued;
+	TAILQ_FOREACH(issued, &run->issued, link)
+		if (issued->state != ISSUED_WAITING)
+			return false;
+	const struct wait *wait;
+	TAILQ_FOREACH(wait, &run->waits, link)
+		if (!wait->registered || wait->resolving || wait->checking)
+			return false;
+	return true;
+}
+
+/* ---- how a wait ends ---- */
+
+/* tx: what ends it, in the same transaction as its journal row; taken. ok: taken. */
+static void wait_resolve(struct wait *wait, json_t *ok, struct store_tx *tx)
+{
+	struct run *run = wait->run;
+	struct issued *issued = wait->issued;
+	if (!issued) {
+		issued = issued_new(run, wait->effect, wait->effect_name, wait->digest);
+		issued->orphan = true;
+		wait_attach(wait, issued);
+	}
+	wait->resolving = true;
+	if (issued->effect.tx)
+		store_tx_free(issued->effect.tx);
+	issued->effect.tx = tx;
+	issued_set_ok(issued, ok);
+	json_decref(ok);
+	issued_ready(issued, READY_APPLY);
+}
+
+struct wait_look {
+	struct engine *engine;
+	char run[UUID_TEXT_SIZE];
+	uint32_t effect;
+};
+
+static void found_signal(struct wait *wait, struct store_tx *read)
+{
+	const struct store_result *r = store_tx_result(read, 0);
+	if (r->rows == 0)
+		return;
+	json_t *ok = json_object(), *payload = json_read(store_text(r, 0, 3), FRAME_PAYLOAD_MAX, NULL, NULL);
+	json_put_str(ok, "id", store_text(r, 0, 1));
+	json_put_str(ok, "name", store_text(r, 0, 2));
+	json_put(ok, "payload", payload);
+	json_put_int(ok, "at", store_int(r, 0, 4));
+	struct store_tx *tx = store_tx_new(wait->run->engine->options.store, str_of(wait->run->tenant->name));
+	struct buf by;
+	buf_init(&by, 64);
+	buf_addf(&by, "%s/%u", wait->run->id, wait->effect);
+	store_tx_add(tx, STATEMENT_signal_consume, STORE_MUST, "it", store_int(r, 0, 0), buf_text(&by));
+	buf_free(&by);
+	wait_resolve(wait, ok, tx);
+}
+
+static void found_approval(struct wait *wait, struct store_tx *read)
+{
+	const struct store_result *r = store_tx_result(read, 0);
+	if (r->rows == 0 || str_is(store_text(r, 0, 2), "pending"))
+		return;
+	json_t *ok = json_object();
+	json_put_str(ok, "id", store_text(r, 0, 0));
+	json_put_str(ok, "decision", store_text(r, 0, 2));
+	json_put(ok, "note", store_is_null(r, 0, 4) ? NULL : json_new_str(store_text(r, 0, 4)));
+	json_put(ok, "by", store_is_null(r, 0, 5) ? NULL : json_new_str(store_text(r, 0, 5)));
+	json_put_int(ok, "at", store_int(r, 0, 6));
+	wait_resolve(wait, ok, store_tx_new(wait->run->engine->options.store, str_of(wait->run->tenant->name)));
+}
+
+static void found_child(struct wait *wait, struct store_tx *read)
+{
+	const struct store_result *r = store_tx_result(read, 0);
+	if (r->rows == 0 || !run_state_is_final(store_text(r, 0, 4)))
+		return;
+	json_t *ok = json_object();
+	json_put_str(ok, "status", store_text(r, 0, 4));
+	json_put(ok, "output", store_is_null(r, 0, 18) ? NULL : json_read(store_text(r, 0, 18), FRAME_PAYLOAD_MAX, NULL, NULL));
+	json_put(ok, "error", store_is_null(r, 0, 19) ? NULL : json_read(store_text(r, 0, 19), FRAME_PAYLOAD_MAX, NULL, NULL));
+	wait_resolve(wait, ok, store_tx_new(wait->run->engine->options.store, str_of(wait->run->tenant->name)));
+}
+
+static void wait_check(struct wait *wait);
+
+static void look_on_read(struct store_tx *tx, int code, void *arg)
+{
+	struct wait_look *look = arg;
+	struct run *run;
+	HASH_FIND_STR(look->engine->runs, look->run, run);
+	struct wait *wait = run ? wait_find(run, look->effect) : NULL;
+	if (wait && wait->checking) {
+		wait->checking = false;
+		bool again = wait->check_again;
+		wait->check_again = false;
+		if (code == 0 && !wait->resolving && !run->over) {
+			if (strcmp(wait->kind, "signal") == 0)
+				found_signal(wait, tx);
+			else if (strcmp(wait->kind, "approval") == 0)
+				found_approval(wait, tx);
+			else
+				found_child(wait, tx);
+		}
+		/* the wait may have ended and been freed by now */
+		HASH_FIND_STR(look->engine->runs, look->run, run);
+		wait = run ? wait_find(run, look->effect) : NULL;
+		if (wait && again && !wait->resolving)
+			wait_check(wait);
+	}
+	engine_maybe_jump(look->engine);
+	engine_maybe_drained(look->engine);
+	store_tx_free(tx);
+	free(look);
+}
+
+static void wait_check(struct wait *wait)
+{
+	struct run *run = wait->run;
+	if (!wait->registered || wait->resolving || run->over || strcmp(wait->kind, "timer") == 0)
+		return;
+	if (wait->checking) {
+		wait->check_again = true;
+		return;
+	}
+	wait->checking = true;
+	struct wait_look *look = mem_alloc(sizeof *look);
+	look->engine = run->engine;
+	memcpy(look->run, run->id, sizeof look->run);
+	look->effect = wait->effect;
+	struct store_tx *tx = store_tx_new(run->engine->options.store, str_of(run->tenant->name));
+	if (strcmp(wait->kind, "signal") == 0)
+		store_tx_add(tx, STATEMENT_signal_first, STORE_ANY, "tt", run->id, strchr(wait->name, '/') + 1);
+	else if (strcmp(wait->kind, "approval") == 0)
+		store_tx_add(tx, STATEMENT_approval_state, STORE_ANY, "t", wait->name);
+	else
+		store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", wait->name);
+	store_submit_read(tx, look_on_read, look);
+}
+
+void waits_check(struct engine *engine, const char *kind, const char *name)
+{
+	struct wait_key *key = wait_key_find(engine, kind, name, false);
+	struct wait *wait, *next;
+	for (wait = key ? TAILQ_FIRST(&key->waits) : NULL; wait; wait = next) {
+		next = TAILQ_NEXT(wait, named);
+		wait_check(wait);
+	}
+}
+
+static void wait_due(struct wait *wait)
+{
+	struct engine *engine = wait->run->engine;
+	heap_remove(engine, wait);
+	if (wait->resolving || wait->run->over)
+		return;
+	json_t *ok;
+	struct store_tx *tx = store_tx_new(engine->options.store, str_of(wait->run->tenant->name));
+	if (strcmp(wait->kind, "timer") == 0) {
+		ok = json_object();
+	} else if (strcmp(wait->kind, "approval") == 0) {
+		int64_t now = clock_now_us(engine->options.clock);
+		ok = json_object();
+		json_put_text(ok, "id", wait->name);
+		json_put_text(ok, "decision", "expired");
+		json_put(ok, "note", NULL);
+		json_put(ok, "by", NULL);
+		json_put_int(ok, "at", now);
+		store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "ttnni", wait->name, "expired", now);
+	} else {
+		ok = json_null();
+	}
+	wait_resolve(wait, ok, tx);
+}
+
+void waits_fire_due(struct engine *engine)
+{
+	int64_t now = clock_now_us(engine->options.clock);
+	while (engine->timers_count && engine->timers[0]->wake_at_us <= now)
+		wait_due(engine->timers[0]);
+	timer_rearm(engine);
+}
+
+/* ---- a wait whose row is on disk ---- */
+
+static void run_rest(struct run *run)
+{
+	struct engine *engine = run->engine;
+	run_set_state(run, RUN_WAITING);
+	if (!run->cell || !run_is_quiet(run) || run->list != LIST_NONE)
+		return;
+	int64_t wake = run_wake_at(run), now = clock_now_us(engine->options.clock);
+	if (wake && wake - now > LONG_WAIT_US) {
+		run_drop_cell(run);
+	} else {
+		run_move(run, LIST_RESIDENT);
+		while (engine->residents_count > engine->options.resident_max) {
+			struct run *oldest = TAILQ_FIRST(&engine->residents);
+			run_move(oldest, LIST_NONE);
+			run_drop_cell(oldest);
+		}
+	}
+	engine_schedule(engine);
+}
+
+void wait_register(struct wait *wait)
+{
+	struct run *run = wait->run;
+	wait->registered = true;
+	wait->key = wait_key_find(run->engine, wait->kind, wait->name, true);
+	TAILQ_INSERT_TAIL(&wait->key->waits, wait, named);
+	if (wait->wake_at_us)
+		heap_add(run->engine, wait);
+	if (!run->activating)
+		run_rest(run);
+	wait_check(wait);
+	engine_maybe_drained(run->engine);
+}

@@ -1,0 +1,167 @@
+-- What the run engine asks of a tenant's storage. Unfinished states: queued, running, waiting.
+
+-- name: run_insert
+-- scope: tenant
+-- params: id agent capability bundle status input subject event spec created_at parent parent_effect depth owner
+-- A run is born with fence 1. The same id twice (an event delivered again) changes nothing.
+INSERT INTO runs (id, agent, capability, bundle, status, input, subject, event, spec, created_at, parent, parent_effect, depth, owner,
+                  fence, journal_length, effects_issued, cost_nanos, tokens, cpu_us, strikes)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 0, 0, 0, 0, 0, 0)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: run_load
+-- scope: tenant
+-- params: id
+SELECT id, agent, capability, bundle, status, input, subject, spec, created_at, started_at, parent, parent_effect, depth, fence, owner,
+       journal_length, cpu_us, strikes, output, error
+FROM runs WHERE id = ?1;
+
+-- name: run_append
+-- scope: tenant
+-- params: id fence journal_length now
+-- The fence in the statement that makes an append count: a stale owner changes no row and its transaction is undone.
+UPDATE runs SET status = 'running', journal_length = ?3, started_at = coalesce(started_at, ?4), wake_at = NULL
+WHERE id = ?1 AND fence = ?2 AND status IN ('queued', 'running', 'waiting');
+
+-- name: run_suspend
+-- scope: tenant
+-- params: id fence journal_length now wake_at
+UPDATE runs SET status = 'waiting', journal_length = ?3, started_at = coalesce(started_at, ?4), wake_at = ?5
+WHERE id = ?1 AND fence = ?2 AND status IN ('queued', 'running', 'waiting');
+
+-- name: run_end
+-- scope: tenant
+-- params: id fence status output error now journal_length cpu_us strikes
+UPDATE runs SET status = ?3, output = ?4, error = ?5, ended_at = ?6, started_at = coalesce(started_at, ?6), journal_length = ?7, cpu_us = ?8,
+                strikes = ?9, wake_at = NULL
+WHERE id = ?1 AND fence = ?2 AND status IN ('queued', 'running', 'waiting');
+
+-- name: run_strike
+-- scope: tenant
+-- params: id fence strikes cpu_us
+UPDATE runs SET strikes = ?3, cpu_us = ?4 WHERE id = ?1 AND fence = ?2;
+
+-- name: run_cancel_tree
+-- scope: tenant
+-- params: id now error
+-- Cancels a run and everything below it, bumping every fence, in one statement.
+UPDATE runs SET status = 'cancelled', ended_at = ?2, error = ?3, fence = fence + 1, wake_at = NULL
+WHERE status IN ('queued', 'running', 'waiting') AND id IN (
+  WITH RECURSIVE tree (id) AS (
+    SELECT ?1 UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id)
+  SELECT id FROM tree)
+RETURNING id;
+
+-- name: run_owners
+-- scope: tenant
+-- params:
+SELECT DISTINCT owner FROM runs WHERE ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT 1000;
+
+-- name: runs_take_over
+-- scope: tenant
+-- params: owner previous
+UPDATE runs SET owner = ?1, fence = fence + 1
+WHERE owner = ?2 AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting')
+RETURNING id;
+
+-- name: journal_insert
+-- scope: tenant
+-- params: run idx effect name digest outcome at
+INSERT INTO journal (run, idx, effect, name, digest, outcome, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- name: journal_load
+-- scope: tenant
+-- params: run
+SELECT idx, effect, name, digest, outcome, at FROM journal WHERE run = ?1 ORDER BY idx LIMIT 1000000;
+
+-- name: wait_insert
+-- scope: tenant
+-- params: run effect kind name wake_at created_at detail
+INSERT INTO waits (run, effect, kind, name, wake_at, created_at, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- name: wait_delete
+-- scope: tenant
+-- params: run effect
+DELETE FROM waits WHERE run = ?1 AND effect = ?2;
+
+-- name: waits_of_run
+-- scope: tenant
+-- params: run
+SELECT effect, kind, name, wake_at, created_at, detail FROM waits WHERE run = ?1 ORDER BY effect LIMIT 100000;
+
+-- name: waits_end
+-- scope: tenant
+-- params: run
+DELETE FROM waits WHERE run = ?1;
+
+-- name: signal_insert
+-- scope: tenant
+-- params: id run name payload at
+INSERT INTO signals (id, run, name, payload, at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING;
+
+-- name: signal_first
+-- scope: tenant
+-- params: run name
+SELECT seq, id, name, payload, at FROM signals WHERE run = ?1 AND name = ?2 AND consumed_by IS NULL ORDER BY seq LIMIT 1;
+
+-- name: signal_consume
+-- scope: tenant
+-- params: seq consumed_by
+UPDATE signals SET consumed_by = ?2 WHERE seq = ?1 AND consumed_by IS NULL;
+
+-- name: approval_ask
+-- scope: tenant
+-- params: id run effect title body subject owner asked_at expires_at
+INSERT INTO approvals (id, run, effect, title, body, subject, owner, status, asked_at, expires_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?9);
+
+-- name: approval_state
+-- scope: tenant
+-- params: id
+SELECT id, run, status, decision, note, decided_by, decided_at FROM approvals WHERE id = ?1;
+
+-- name: approval_decide
+-- scope: tenant
+-- params: id decision note by at
+UPDATE approvals SET status = ?2, decision = ?2, note = ?3, decided_by = ?4, decided_at = ?5 WHERE id = ?1 AND status = 'pending';
+
+-- name: approvals_withdraw
+-- scope: tenant
+-- params: run at
+UPDATE approvals SET status = 'withdrawn', decided_at = ?2 WHERE run = ?1 AND status = 'pending';
+
+-- name: run_log_insert
+-- scope: tenant
+-- params: run n idx at level message fields
+INSERT INTO run_logs (run, n, idx, at, level, message, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING;
+
+-- name: bundle_put
+-- scope: tenant
+-- params: digest files manifest created_at
+INSERT INTO bundles (digest, files, manifest, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (digest) DO NOTHING;
+
+-- name: bundle_load
+-- scope: tenant
+-- params: digest
+SELECT files, manifest FROM bundles WHERE digest = ?1;
+
+-- name: events_waiting
+-- scope: tenant
+-- params:
+SELECT id, type, source, subject, data, at FROM events WHERE dispatched = 0 ORDER BY seq LIMIT 1000;
+
+-- name: event_dispatched
+-- scope: tenant
+-- params: id
+UPDATE events SET dispatched = 1 WHERE id = ?1;
+
+-- name: runs_owned
+-- scope: tenant
+-- params: owner
+-- Unfinished runs of one owner: what a host that lost sight of some takes up again.
+SELECT id FROM runs WHERE owner = ?1 AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') ORDER BY id LIMIT 1000000;
+
+-- name: bundle_of_run
+-- scope: tenant
+-- params: run
+SELECT files, manifest FROM bundles WHERE digest = (SELECT bundle FROM runs WHERE id = ?1);
