@@ -4,6 +4,7 @@
 
 local host = require("perigee.host")
 local check = require("perigee.check")
+local time = require("perigee.time")
 
 local MOST = 20
 local DATA = { boolean = true, number = true, string = true }
@@ -73,18 +74,13 @@ local function escape(key)
   return (string.gsub(string.gsub(tostring(key), "~", "~0"), "/", "~1"))
 end
 
-local DATE_TIME = "^%d%d%d%d%-%d%d%-%d%d[Tt]%d%d:%d%d:%d%d(.*)$"
+local DATE_TIME = "^%d%d%d%d%-%d%d%-%d%d[Tt]%d%d:%d%d:%d%d"
 local UUID = "^" .. string.rep("%x", 8) .. string.rep("%-" .. string.rep("%x", 4), 3)
   .. "%-" .. string.rep("%x", 12) .. "$"
 
 local is_format = {
   ["date-time"] = function(text)
-    local rest = string.match(text, DATE_TIME)
-    if not rest then
-      return false
-    end
-    local zone = string.match(rest, "^%.%d+(.*)$") or rest
-    return zone == "Z" or zone == "z" or string.find(zone, "^[+-]%d%d:%d%d$") ~= nil
+    return string.find(text, DATE_TIME) ~= nil and time.parse(text) ~= nil
   end,
   uuid = function(text)
     return string.find(text, UUID) ~= nil
@@ -170,7 +166,7 @@ local function unknown_property(properties, name)
   if #near > 0 then
     hint = 'did you mean "' .. near[1] .. '"?'
   elseif #known == 0 then
-    hint = "none is allowed here"
+    hint = "no properties are allowed here"
   end
   return 'unknown property "' .. tostring(name) .. '"; ' .. hint
 end
