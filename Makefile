@@ -118,7 +118,7 @@ run: dependencies
 
 demo: dependencies
 	@+$(MAKE) -s programs
-	@$(BUILD)/perigee dev --root . --store temporary --listen 127.0.0.1:0 --examples examples --exit
+	@$(BUILD)/perigee dev --root . --scratch --listen 127.0.0.1:0 --examples examples --exit
 
 test: test-dependencies
 	@+$(MAKE) -s tests
