@@ -78,6 +78,39 @@ static bool same_bits(double a, double b)
 	return memcmp(&a, &b, sizeof a) == 0;
 }
 
+/*
+ * The common case without printf: at most 15 digits, some of them behind the point. n / 10^k is
+ * rounded once, as a reader rounds the text: when that is the value, so is what is read. Same text
+ * as %.15g.
+ */
+static bool add_short_decimal(struct buf *b, double value)
+{
+	static const double powers[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6 };
+	double size = fabs(value);
+	int64_t digits, scale = 1;
+	int k;
+
+	if (size < 1e-4 || size >= 1e9)
+		return false;
+	for (k = 1; k <= 6; k++) {
+		scale *= 10;
+		digits = (int64_t)(size * powers[k] + 0.5);
+		if ((double)digits / powers[k] == size)
+			break;
+	}
+	if (k > 6)
+		return false;
+	if (value < 0)
+		buf_add_char(b, '-');
+	json_add_int(b, digits / scale);
+	buf_add_char(b, '.');
+	for (digits %= scale; scale > 1; digits %= scale) {
+		scale /= 10;
+		buf_add_char(b, (char)('0' + digits / scale));
+	}
+	return true;
+}
+
 bool json_add_double(struct buf *b, double value)
 {
 	char text[40];
@@ -93,6 +126,8 @@ bool json_add_double(struct buf *b, double value)
 		buf_add(b, "-0.0", 4);
 		return true;
 	}
+	if (add_short_decimal(b, value))
+		return true;
 	/* 15 digits always survive a normal double; a subnormal one has fewer to begin with. */
 	digits = fabs(value) < DBL_MIN ? 1 : 15;
 	for (; digits <= 17; digits++) {

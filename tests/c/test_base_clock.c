@@ -32,8 +32,8 @@ static void every_day_until_9999_agrees_with_the_c_library(void **state)
 	for (day = 0; day < 2932896; day += 13) {
 		at = day * 86400 + 45296;
 		assert_non_null(gmtime_r(&at, &parts));
-		assert_int_not_equal(strftime(theirs, sizeof theirs, "%Y-%m-%dT%H:%M:%S.007Z", &parts),
-				     0);
+		assert_int_not_equal(
+			strftime(theirs, sizeof theirs, "%Y-%m-%dT%H:%M:%S.007Z", &parts), 0);
 		time_format(at * INT64_C(1000000) + 7000, ours);
 		assert_string_equal(ours, theirs);
 		assert_true(time_parse(str_of(ours), &back));

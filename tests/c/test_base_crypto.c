@@ -16,11 +16,14 @@ static void digests_match_the_published_vectors(void **state)
 
 	(void)state;
 	hex_of((struct str){ NULL, 0 }, hex);
-	assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	assert_string_equal(hex,
+			    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 	hex_of(STR("abc"), hex);
-	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	hex_of(STR("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"), hex);
-	assert_string_equal(hex, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+	assert_string_equal(hex,
+			    "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 }
 
 static void a_digest_in_parts_is_the_digest_of_the_whole(void **state)
@@ -36,7 +39,8 @@ static void a_digest_in_parts_is_the_digest_of_the_whole(void **state)
 	for (step = 1; step < 200; step += 17) {
 		sha256_begin(&s);
 		for (at = 0; at < sizeof text; at += step)
-			sha256_add(&s, text + at, sizeof text - at < step ? sizeof text - at : step);
+			sha256_add(&s, text + at,
+				   sizeof text - at < step ? sizeof text - at : step);
 		sha256_add(&s, NULL, 0);
 		sha256_end(&s, parts);
 		assert_memory_equal(whole, parts, sizeof whole);

@@ -31,7 +31,8 @@ static void a_header_is_twelve_little_endian_bytes(void **state)
 	assert_memory_equal(header, wanted, sizeof wanted);
 }
 
-/* Every type comes back whole, in its own way and no other, and with any part of it missing the answer is "more". */
+/* Every type comes back whole, in its own way and no other, and with any part of it missing the
+ * answer is "more". */
 static void each_frame_passes_one_way_only(void **state)
 {
 	struct frame frame;
@@ -87,7 +88,8 @@ static long take_header(uint32_t length, uint32_t type, uint32_t sequence)
 
 	frame_header(header, FRAME_EFFECT, sequence, length);
 	memcpy(header + 4, &(uint32_t){ type }, 4); /* tests run on little endian machines */
-	return frame_take((struct str){ (const char *)header, sizeof header }, FRAME_FROM_CELL, &frame);
+	return frame_take((struct str){(const char *)header, sizeof header}, FRAME_FROM_CELL,
+			  &frame);
 }
 
 static void impossible_headers_are_refused_before_their_payload(void **state)
