@@ -28,6 +28,13 @@ FUZZ_SECONDS ?= 20
 SUITES ?=
 GEN := $(BUILD)/gen
 
+# One short line per step; V=1 shows the whole commands.
+ifeq ($(V),)
+say = @echo '  $(1)  $(2)' &&
+else
+say =
+endif
+
 # -- flags ------------------------------------------------------------------------------------------------------------
 
 HOST_PACKAGES := libevent libevent_pthreads sqlite3 jansson libsodium
@@ -164,65 +171,65 @@ $(FLOORS_STAMP): $(shell find core -name '*.[ch]') tools/floors.sh
 # -- rules ------------------------------------------------------------------------------------------------------------
 
 $(BUILD)/perigee: $(HOST_OBJECTS)
-	$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) -lm
+	$(call say,LINK,$@)$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) -lm
 
 $(BUILD)/perigee-cell: $(CELL_OBJECTS)
-	$(CC) $(LINK) -o $@ $^ $(CELL_LIBS) -lm
+	$(call say,LINK,$@)$(CC) $(LINK) -o $@ $^ $(CELL_LIBS) -lm
 
 $(BUILD)/host/%.o: core/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -DPERIGEE_VERSION='"$(VERSION_TEXT)"' -c -o $@ $<
+	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -DPERIGEE_VERSION='"$(VERSION_TEXT)"' -c -o $@ $<
 
 $(BUILD)/host/gen/%.o: $(GEN)/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
+	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
 
 $(BUILD)/cell/%.o: core/%.c | $(GENERATED_CELL)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(CELL_HARDENING) $(CELL_CFLAGS) -c -o $@ $<
+	$(call say,CC  ,$<)$(CC) $(COMMON) $(CELL_HARDENING) $(CELL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/cell/gen/%.o: $(GEN)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(CELL_HARDENING) $(CELL_CFLAGS) -c -o $@ $<
+	$(call say,CC  ,$<)$(CC) $(COMMON) $(CELL_HARDENING) $(CELL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/tests/%.o: tests/c/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) $(CMOCKA_CFLAGS) -Itests/c -c -o $@ $<
+	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) $(CMOCKA_CFLAGS) -Itests/c -c -o $@ $<
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_HELPERS:tests/c/%.c=$(BUILD)/tests/%.o) $(LINKABLE_OBJECTS)
-	$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) $(CMOCKA_LIBS) -lm
+	$(call say,LINK,$@)$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) $(CMOCKA_LIBS) -lm
 
 $(BUILD)/bench/%.o: bench/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
+	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LINKABLE_OBJECTS)
-	$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) -lm
+	$(call say,LINK,$@)$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) -lm
 
 $(BUILD)/fuzzers/%.o: tests/fuzz/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
+	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
 
 $(BUILD)/fuzzers/%: $(BUILD)/fuzzers/%.o $(LINKABLE_OBJECTS)
-	$(CC) $(LINK) -fsanitize=fuzzer,address,undefined -o $@ $^ $(HOST_LIBS) -lm
+	$(call say,LINK,$@)$(CC) $(LINK) -fsanitize=fuzzer,address,undefined -o $@ $^ $(HOST_LIBS) -lm
 
 # embedded runtime
 $(GEN)/run/runtime_files.c: tools/runtimegen.sh $(RUNTIME_FILES)
 	@mkdir -p $(@D)
-	tools/runtimegen.sh $@ $(RUNTIME_FILES)
+	$(call say,GEN ,$@)tools/runtimegen.sh $@ $(RUNTIME_FILES)
 
 # statements, migrations, prelude: the generators belong to the store and to the cell
 $(GEN)/store/statements.h $(GEN)/store/statements.c &: tools/sqlgen.sh $(STATEMENTS)
 	@mkdir -p $(@D)
-	tools/sqlgen.sh $(GEN)/store $(STATEMENTS)
+	$(call say,GEN ,$@)tools/sqlgen.sh $(GEN)/store $(STATEMENTS)
 
 $(GEN)/store/migrations.c: tools/migrationsgen.sh $(MIGRATIONS)
 	@mkdir -p $(@D)
-	tools/migrationsgen.sh $@ migrations
+	$(call say,GEN ,$@)tools/migrationsgen.sh $@ migrations
 
 $(GEN)/cell/prelude.c: tools/embed.sh core/cell/prelude.lua
 	@mkdir -p $(@D)
-	tools/embed.sh core/cell/prelude.lua cell_prelude $@
+	$(call say,GEN ,$@)tools/embed.sh core/cell/prelude.lua cell_prelude $@
 
 .SECONDARY:
 ALL_OBJECTS := $(HOST_OBJECTS) $(CELL_OBJECTS) $(TEST_SOURCES:tests/c/%.c=$(BUILD)/tests/%.o) $(TEST_HELPERS:tests/c/%.c=$(BUILD)/tests/%.o) \
