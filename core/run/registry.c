@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/json_schema.h"
+
 #include "run/effects.h"
 #include "run/effects_run.h"
 
