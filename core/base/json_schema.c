@@ -19,6 +19,7 @@
 #define DEPTH_MAX   400u /* schemas within schemas: 64 levels of value, some $ref, anyOf at each */
 #define TRIALS_MAX                                                                                 \
 	1000000u /* values seen in trials of anyOf: a hostile schema doubles them a level */
+#define WORK_MAX 20000000u  /* in all: a body of 8 MiB has 4 million values; about a second */
 #define NAMES_SHOWN_MAX 400u
 
 struct check {
@@ -26,7 +27,8 @@ struct check {
 	json_t *errors;       /* NULL: only the answer counts */
 	struct buf pointer;
 	size_t depth;
-	size_t trials;
+	size_t work;          /* values seen, and compared with those of an enum */
+	size_t trials;        /* of these, in trials */
 	bool exhausted;
 	bool coerce;
 	bool quiet;           /* a trial: report nothing, change nothing */
@@ -117,6 +119,7 @@ static bool check_enum(struct check *c, const json_t *values, const json_t *valu
 	struct buf expected;
 	size_t i;
 
+	c->work += json_array_size(values);
 	for (i = 0; i < json_array_size(values); i++) {
 		if (json_values_equal(json_array_get(values, i), value))
 			return true;
@@ -446,7 +449,8 @@ static bool check_value(struct check *c, const json_t *schema, const json_t *val
 {
 	bool fits;
 
-	if (c->depth >= DEPTH_MAX || (c->quiet && ++c->trials > TRIALS_MAX)) {
+	if (c->depth >= DEPTH_MAX || ++c->work > WORK_MAX ||
+	    (c->quiet && ++c->trials > TRIALS_MAX)) {
 		c->exhausted = true;
 		return fail(c, "the schema is too involved to check this value");
 	}

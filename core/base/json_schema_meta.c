@@ -33,6 +33,17 @@ static bool PRINTF_LIKE(2, 3) fault(struct walk *w, const char *format, ...)
 
 static bool check_schema(struct walk *w, const json_t *schema);
 
+static void add_name(struct buf *pointer, const char *name)
+{
+	buf_add_char(pointer, '/');
+	for (; *name; name++) {
+		if (*name == '~' || *name == '/')
+			buf_add_text(pointer, *name == '~' ? "~0" : "~1");
+		else
+			buf_add_char(pointer, *name);
+	}
+}
+
 /* A schema one or two steps down; `name` is a member, or NULL for the index-th item. */
 static bool check_below(struct walk *w, const char *name, size_t index, const json_t *schema)
 {
@@ -40,7 +51,7 @@ static bool check_below(struct walk *w, const char *name, size_t index, const js
 	bool good;
 
 	if (name)
-		buf_addf(&w->pointer, "/%s", name);
+		add_name(&w->pointer, name);
 	else
 		buf_addf(&w->pointer, "/%zu", index);
 	good = check_schema(w, schema);
@@ -242,7 +253,7 @@ static bool check_keyword(struct walk *w, const json_t *schema, const char *name
 	size_t before = w->pointer.n;
 	bool good;
 
-	buf_addf(&w->pointer, "/%s", name);
+	add_name(&w->pointer, name);
 	if (keyword)
 		good = keyword->check(w, value);
 	else
@@ -304,7 +315,7 @@ static bool check_circles(struct walk *w)
 
 	BUG_ON(!seen);
 	if (leads_back(w, seen, w->root))
-		circle = "$ref of the root";
+		circle = "$ref";
 	for (iter = json_object_iter(defs); iter && !circle;
 	     iter = json_object_iter_next(defs, iter)) {
 		if (leads_back(w, seen, json_object_iter_value(iter)))
