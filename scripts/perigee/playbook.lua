@@ -19,7 +19,7 @@ local DIMENSION_KEYS = {
 }
 local CUE_KEYS = {
   claim = "string", strength = "string", after = "table", heard = "string", unless = "table", even = "table",
-  denied = "any", limit = "string", over = "string", at = "string", quote = "string",
+  denied = "any", limit = "string", over = "string", at = "string", from = "table",
 }
 local ANSWER_KEYS = { asks = "table", yes = "string", no = "string", strength = "string", at = "string", yes_is = "number" }
 local QUESTION_KEYS = {
@@ -98,11 +98,27 @@ local function set_of(list)
 end
 
 
+-- A group that builds on shared phrases: its own, then theirs.
+local function merged(group)
+  if not group.from then return group end
+  local whole = {}
+  for key, value in pairs(group) do whole[key] = value end
+  for _, phrase in ipairs(group.from) do whole[#whole + 1] = phrase end
+  if group.from.unless then
+    whole.unless = {}
+    for _, phrase in ipairs(group.unless or {}) do whole.unless[#whole.unless + 1] = phrase end
+    for _, phrase in ipairs(group.from.unless) do whole.unless[#whole.unless + 1] = phrase end
+  end
+  return whole
+end
+
+
 -- One group of cues: what the customer says, in any of these phrases, is evidence of one claim.
 local function compile_group(book, dimension, group, polarity, path)
   local context = { where = book.where, at = type(group) == "table" and group.at or nil }
   check_keys(context, path, group, CUE_KEYS)
   if not group.claim then refuse(context, path .. ".claim is missing: say what these words show") end
+  group = merged(group)
   if #group == 0 then refuse(context, path .. " has no phrases") end
   if group.heard and not book.offers[group.heard] then
     refuse(context, path .. ".heard names no entry of offers: '" .. group.heard .. "'")
