@@ -337,7 +337,7 @@ apply_flags(struct settings *s, const struct setting_flags *flags, struct errbuf
 	return 0;
 }
 
-/* perigee-cell beside this program (a build), else in ../libexec/perigee (installed). */
+/* perigee-cell beside this program or one above (a build and its tests), else in ../libexec/perigee (installed). */
 static int
 find_cell_program(struct settings *s, struct errbuf *e)
 {
@@ -347,14 +347,17 @@ find_cell_program(struct settings *s, struct errbuf *e)
 	if (n <= 0)
 		return err_set(e, ERR_UNAVAILABLE, "/proc is not mounted: perigee finds perigee-cell through it");
 	self[n] = '\0';
+	static const char *const places[] = { "perigee-cell", "../perigee-cell", "../libexec/perigee/perigee-cell" };
 	char *folder = path_folder(self);
-	s->cell_program = path_join(folder, "perigee-cell");
-	if (access(s->cell_program, X_OK) != 0) {
-		free(s->cell_program);
-		s->cell_program = path_join(folder, "../libexec/perigee/perigee-cell");
+	for (size_t i = 0; i < sizeof places / sizeof *places && !s->cell_program; i++) {
+		s->cell_program = path_join(folder, places[i]);
+		if (access(s->cell_program, X_OK) != 0) {
+			free(s->cell_program);
+			s->cell_program = NULL;
+		}
 	}
 	int code = 0;
-	if (access(s->cell_program, X_OK) != 0)
+	if (!s->cell_program)
 		code = err_set(e, ERR_UNAVAILABLE, "perigee-cell is not beside %s: run make, or make install", self);
 	free(folder);
 	return code;
