@@ -13,9 +13,9 @@
 
 static struct {
 	pthread_mutex_t lock; /* keeps records whole where the sink takes a write in pieces */
-	int fd;
-	enum log_format format;
-	enum log_level least;
+	_Atomic int fd;
+	_Atomic enum log_format format;
+	_Atomic enum log_level least;
 } sink = { PTHREAD_MUTEX_INITIALIZER, STDERR_FILENO, LOG_TEXT, LOG_INFO };
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
