@@ -1,0 +1,389 @@
+"""The command line as its users meet it: help, exit codes, errors in one line that say what to do, settings in their layers."""
+import json, os, shutil, signal, socket, subprocess, sys, tempfile, time
+
+PROGRAM = os.environ.get("PERIGEE_PROGRAM", os.path.join(os.path.dirname(__file__), "..", "..", "build", "perigee"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+COMMANDS = "dev serve run test check replay runs records events approvals tenant key doctor version".split()
+number = failures = 0
+
+
+def test(name, good, detail=""):
+    global number, failures
+    number += 1
+    if good:
+        print("ok %d - %s" % (number, name), flush=True)
+    else:
+        failures += 1
+        print("not ok %d - %s" % (number, name), flush=True)
+        for line in str(detail).splitlines():
+            print("#   " + line, flush=True)
+
+
+def perigee(*words, cwd=None, env=None, stdin=None, timeout=60):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PERIGEE_")}
+    environment.update(env or {})
+    done = subprocess.run([PROGRAM, *words], cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, timeout=timeout)
+    return done.returncode, done.stdout, done.stderr
+
+
+def write(folder, path, text):
+    path = os.path.join(folder, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+
+
+AGENT = """
+local agent = require "perigee.agent"
+local records = require "perigee.records"
+local time = require "perigee.time"
+
+return agent "greeter" {
+  title = "Greets",
+  kinds = { greeting = {} },
+  capabilities = {
+    greet = {
+      title = "Greet somebody",
+      input = { name = "string" },
+      output = { text = "string" },
+      run = function(input)
+        records.put("greeting", input.name, { text = "VERSION " .. input.name })
+        return { text = "VERSION " .. input.name }
+      end,
+    },
+    fail = {
+      title = "Fail",
+      input = {},
+      output = {},
+      run = function() error({ code = "greeter.tired", message = "not today" }) end,
+    },
+    loop = {
+      title = "Never end",
+      input = {},
+      output = {},
+      run = function() while true do end end,
+    },
+  },
+}
+"""
+
+
+def make_root(folder, version="hello"):
+    write(folder, "scripts/agents/greeter.lua", AGENT.replace("VERSION", version))
+
+
+def one_line(text):
+    return text.endswith("\n") and text.count("\n") == 1 and text.startswith("perigee: ")
+
+
+def test_help():
+    code, out, err = perigee("--help")
+    test("perigee --help lists every command and exits 0", code == 0 and all("\n  %s " % c in out for c in COMMANDS), out + err)
+    for command in COMMANDS:
+        code, out, err = perigee(command, "--help")
+        test("perigee %s --help says how" % command, code == 0 and "Options:" in out and out.startswith("perigee " + command), out + err)
+    code, out, err = perigee()
+    test("no command: usage on stderr, exit 2", code == 2 and "Usage:" in err and not out, err)
+    code, out, err = perigee("frobnicate")
+    test("an unknown command: one line that points to --help, exit 2", code == 2 and one_line(err) and "--help" in err, err)
+    code, out, err = perigee("run", "--frob")
+    test("an unknown option: one line, exit 2", code == 2 and one_line(err) and "--frob" in err, err)
+    code, out, err = perigee("version")
+    test("version prints it", code == 0 and out.startswith("perigee 0."), out)
+
+
+def test_run(folder):
+    make_root(folder)
+    code, out, err = perigee("run", "greeter.greet", "--input", "-", cwd=folder, stdin='{"name": "Ada"}')
+    result = json.loads(out or "null")
+    test("run prints {run, status, output, error} and exits 0",
+         code == 0 and set(result) == {"run", "status", "output", "error"} and result["status"] == "succeeded"
+         and result["output"] == {"text": "hello Ada"} and result["error"] is None, out + err)
+    code, out, err = perigee("run", "greeter.fail", cwd=folder)
+    result = json.loads(out or "null")
+    test("a run that fails: its error, exit 1", code == 1 and result["status"] == "failed" and result["error"]["code"] == "greeter.tired", out + err)
+    code, out, err = perigee("run", "greeter.loop", cwd=folder)
+    result = json.loads(out or "null")
+    test("a run that loops is ended with a named reason, exit 1", code == 1 and result["error"]["code"].startswith("budget."), out + err)
+    code, out, err = perigee("run", "greeter.greet", cwd=folder)
+    test("input off its schema: the pointer, one line, exit 2", code == 2 and one_line(err) and "name" in err and not out, out + err)
+    code, out, err = perigee("run", "greeter.nothing", cwd=folder)
+    test("an unknown capability: the names that exist, exit 2", code == 2 and "greet" in err, err)
+    code, out, err = perigee("run", "nobody.greet", cwd=folder)
+    test("an unknown agent: the names that exist, exit 2", code == 2 and "greeter" in err, err)
+    code, out, err = perigee("run", "greeter.greet", "--input", "-", cwd=folder, stdin="{")
+    test("input that is no JSON: line and column, exit 2", code == 2 and one_line(err), err)
+    code, out, err = perigee("run", "greeter.greet", "--input", "missing.json", cwd=folder)
+    test("an input file that is not there, exit 2", code == 2 and "missing.json" in err, err)
+    code, out, err = perigee("run", "greeter.greet", "--input", "-", "--trace", cwd=folder, stdin='{"name": "Bo"}')
+    test("--trace tells effects with times on stderr", code == 0 and "records.put" in err and " ms" in err and json.loads(out), err)
+
+
+def test_data(folder):
+    code, out, err = perigee("runs", "--json", cwd=folder)
+    items = json.loads(out or "null")["items"]
+    test("runs --json lists runs, newest first", code == 0 and len(items) >= 4 and items[0]["created_at"] >= items[-1]["created_at"], out + err)
+    done = [r for r in items if r["status"] == "succeeded"][-1]
+    code, out, err = perigee("runs", cwd=folder)
+    test("runs prints a table", code == 0 and done["id"] in out and "succeeded" in out, out + err)
+    code, out, err = perigee("runs", "--status", "failed", "--json", cwd=folder)
+    test("runs --status filters", code == 0 and {r["status"] for r in json.loads(out)["items"]} == {"failed"}, out + err)
+    code, out, err = perigee("runs", done["id"], "--json", cwd=folder)
+    test("runs RUN shows one", code == 0 and json.loads(out)["id"] == done["id"], out + err)
+    code, out, err = perigee("runs", done["id"], "--journal", cwd=folder)
+    test("runs RUN --journal shows its outcomes", code == 0 and "records.put" in out, out + err)
+    code, out, err = perigee("runs", "00000000-0000-7000-8000-000000000000", cwd=folder)
+    test("a run that is not there, exit 1", code == 1 and one_line(err), err)
+    code, out, err = perigee("records", "greeting", "--json", cwd=folder)
+    test("records KIND lists", code == 0 and json.loads(out)["items"][0]["body"] == {"text": "hello Ada"}, out + err)
+    code, out, err = perigee("records", "greeting", "Ada", cwd=folder)
+    test("records KIND ID shows one", code == 0 and json.loads(out)["id"] == "Ada", out + err)
+    code, out, err = perigee("records", "greeting", "Ada", "--history", cwd=folder)
+    test("records KIND ID --history shows its versions", code == 0 and "hello Ada" in out, out + err)
+    for command in ("events", "approvals"):
+        code, out, err = perigee(command, "--json", cwd=folder)
+        test("%s --json lists" % command, code == 0 and "items" in json.loads(out or "{}"), out + err)
+    code, out, err = perigee("runs", "--limit", "0", cwd=folder)
+    test("--limit out of range, exit 2", code == 2 and one_line(err), err)
+    return done["id"]
+
+
+def test_replay(folder, run):
+    code, out, err = perigee("replay", run, cwd=folder)
+    test("replay of a run against the same scripts: same, exit 0", code == 0 and out.startswith("same"), out + err)
+    code, out, err = perigee("runs", run, "--journal", "--json", cwd=folder)
+    write(folder, "journal.json", out)
+    code, out, err = perigee("replay", "journal.json", cwd=folder)
+    test("replay of a file: same, exit 0", code == 0 and out.startswith("same"), out + err)
+    make_root(folder, version="goodbye")
+    code, out, err = perigee("replay", run, cwd=folder)
+    test("replay against other scripts: both sides, exit 1", code == 1 and "goodbye" in out and ("hello" in out or "recorded" in out), out + err)
+    make_root(folder)
+    write(folder, "no.json", "[]")
+    code, out, err = perigee("replay", "no.json", cwd=folder)
+    test("replay of something else, exit 2", code == 2 and one_line(err), err)
+
+
+def test_check(folder):
+    code, out, err = perigee("check", cwd=folder)
+    test("check of a good bundle, exit 0", code == 0 and "1 agents" in out, out + err)
+    write(folder, "scripts/agents/broken.lua", "local x = 1\nreturn agent 'x' {{{\n")
+    code, out, err = perigee("check", cwd=folder)
+    test("check of a broken bundle: file:line: message, exit 1", code == 1 and "scripts/agents/broken.lua:" in out, out + err)
+    os.remove(os.path.join(folder, "scripts/agents/broken.lua"))
+    with tempfile.TemporaryDirectory() as empty:
+        code, out, err = perigee("check", empty)
+        test("check of a folder without scripts, exit 2", code == 2 and one_line(err), out + err)
+        code, out, err = perigee("runs", cwd=empty)
+        test("data commands without a store: exit 3 and what to do", code == 3 and one_line(err), out + err)
+
+
+def test_settings(folder):
+    write(folder, "perigee.lua", 'return {\n  listen = "127.0.0.1:0",\n  workers = 1,\n  wrokers = 2,\n}\n')
+    code, out, err = perigee("check", cwd=folder)
+    test("an unknown setting: file and line, exit 2", code == 2 and "perigee.lua:4" in err and "wrokers" in err, err)
+    write(folder, "perigee.lua", 'return {\n  cell = {\n    cpu = "soon" },\n}\n')
+    code, out, err = perigee("check", cwd=folder)
+    test("a setting that does not parse: file and line, exit 2", code == 2 and "perigee.lua:3" in err and "soon" in err, err)
+    write(folder, "perigee.lua", "return {\n  listen = \n}\n")
+    code, out, err = perigee("check", cwd=folder)
+    test("a configuration that does not compile: file and line, exit 2", code == 2 and "perigee.lua:" in err, err)
+    write(folder, "perigee.lua", 'return { listen = env("GREETER_LISTEN", "127.0.0.1:1"), redis = env "GREETER_REDIS", log = { level = "warn" } }\n')
+    code, out, err = perigee("doctor", "--settings", cwd=folder, env={"GREETER_REDIS": "unix:/r"})
+    test("env() takes the variable, or its default", "= 127.0.0.1:1 " in out and "= unix:/r " in out, out + err)
+    code, out, err = perigee("doctor", "--settings", "--listen", "127.0.0.1:0", cwd=folder, env={"PERIGEE_LISTEN": "127.0.0.1:2", "PERIGEE_LOG_LEVEL": "error", "PERIGEE_ADMIN_KEY": "sesame"})
+    test("flags go over the environment, that over the file", "= 127.0.0.1:0 " in out and "= error   (PERIGEE_LOG_LEVEL)" in out, out + err)
+    test("doctor finds nothing to mend and shows no secret", code == 0 and "fail" not in out and "sesame" not in out, out + err)
+    code, out, err = perigee("check", cwd=folder, env={"PERIGEE_WORKERS": "many"})
+    test("a variable that does not parse is named, exit 2", code == 2 and "PERIGEE_WORKERS" in err, err)
+    os.remove(os.path.join(folder, "perigee.lua"))
+
+
+class Host:
+    """perigee dev or serve, until the listening line."""
+
+    def __init__(self, folder, *words):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PERIGEE_")}
+        self.log = open(os.path.join(folder, "log"), "w+")
+        self.process = subprocess.Popen([PROGRAM, *words, "--listen", "127.0.0.1:0"], cwd=folder, env=environment, stdout=subprocess.PIPE,
+                                        stderr=self.log, text=True)
+        self.lines, self.address, self.key = [], None, None
+        began = time.monotonic()
+        while self.address is None:
+            line = self.process.stdout.readline()
+            if not line:
+                break
+            self.lines.append(line)
+            if "listening on http://" in line:
+                self.address = line.split("http://")[1].strip()
+        self.ready_s = time.monotonic() - began
+
+    def read_more(self):
+        os.set_blocking(self.process.stdout.fileno(), False)
+        time.sleep(0.2)
+        self.lines += (self.process.stdout.read() or "").splitlines(True)
+        for line in self.lines:
+            if line.startswith("key: "):
+                self.key = line[5:].strip()
+
+    def call(self, method, path, body=None, key=None):
+        words = ["curl", "-s", "-o", "-", "-w", "\n%{http_code}", "-X", method, "http://" + self.address + path]
+        if key:
+            words += ["-H", "Authorization: Bearer " + key]
+        if body is not None:
+            words += ["-H", "Content-Type: application/json", "-H", "Prefer: wait=10", "-d", json.dumps(body)]
+        text, _, status = subprocess.run(words, capture_output=True, text=True, timeout=30).stdout.rpartition("\n")
+        return int(status), text
+
+    def pids(self):
+        found, parents = [], {}
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open("/proc/%s/stat" % name) as f:
+                        parents[int(name)] = int(f.read().rpartition(")")[2].split()[1])
+                except OSError:
+                    pass
+        for pid in parents:
+            at = pid
+            while at in parents and at != self.process.pid:
+                at = parents[at]
+            if at == self.process.pid and pid != at:
+                found.append(pid)
+        return found
+
+    def children(self):
+        with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as f:
+            return [int(p) for p in f.read().split()]
+
+    def stop(self, how=signal.SIGTERM, timeout=30):
+        left = self.pids()
+        self.process.send_signal(how)
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = "late"
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and any(os.path.exists("/proc/%d" % p) for p in left):
+            time.sleep(0.02)
+        self.log.seek(0)
+        return code, [p for p in left if os.path.exists("/proc/%d" % p)], self.log.read()
+
+
+def eventually(check, timeout=10):
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if check():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_dev(folder):
+    host = Host(folder, "dev")
+    host.read_more()
+    test("dev says where it listens", host.address is not None, "".join(host.lines))
+    if host.address is None:
+        print("# " + str(host.stop()))
+        return
+    test("dev prints a key the first time", host.key is not None, "".join(host.lines))
+    status, text = host.call("GET", "/health")
+    test("dev answers", status == 200, text)
+
+    def greet():
+        return host.call("POST", "/v1/agents/greeter/greet", {"name": "Cy"}, host.key)
+    status, text = greet()
+    test("the key opens the door", status == 200 and "hello Cy" in text, text)
+    make_root(folder, "howdy")
+    test("a saved script is live", eventually(lambda: "howdy Cy" in greet()[1]), greet())
+    write(folder, "scripts/agents/greeter.lua", "this is no Lua")
+    time.sleep(0.5)
+    test("a broken save keeps the old script", "howdy Cy" in greet()[1], greet())
+    make_root(folder, "hello")
+    test("and a mended one goes live", eventually(lambda: "hello Cy" in greet()[1]), greet())
+    worker = host.children()[0]
+    os.kill(worker, signal.SIGKILL)
+    test("a killed worker is started again", eventually(lambda: host.children() and host.children()[0] != worker and greet()[0] == 200), host.children())
+    code, left, log = host.stop()
+    test("SIGTERM ends it with 0 and leaves no process", code == 0 and not left, (code, left, log))
+    test("the broken save was told with file and line", "scripts/agents/greeter.lua:1" in log, log)
+
+    host = Host(folder, "dev")
+    first = host.key
+    host.read_more()
+    test("a later start shows no key", host.key is first is None, "".join(host.lines))
+    code, left, log = host.stop(signal.SIGINT)
+    test("Ctrl-C ends it with 0", code == 0 and not left, (code, left, log))
+
+
+def test_serve(folder):
+    host = Host(folder, "serve")
+    test("serve says where it listens", host.address is not None, "".join(host.lines))
+    make_root(folder, "reloaded")
+    host.process.send_signal(signal.SIGHUP)
+    code, text, err = perigee("key", "create", "--title", "test", cwd=folder)
+    key = next((line[5:].strip() for line in text.splitlines() if line.startswith("key: ")), None)
+    test("key create prints a key", code == 0 and key, text + err)
+    test("SIGHUP reloads scripts",
+         eventually(lambda: "reloaded Di" in host.call("POST", "/v1/agents/greeter/greet", {"name": "Di"}, key)[1]), host.call("GET", "/health"))
+    code, text, err = perigee("key", "list", "--json", cwd=folder)
+    items = json.loads(text or "{}").get("items", [])
+    test("key list shows keys and no secret", code == 0 and any(k["title"] == "test" for k in items) and key not in text, text + err)
+    mine = [k["id"] for k in items if k["title"] == "test"]
+    code, text, err = perigee("key", "revoke", mine[0] if mine else "x", cwd=folder)
+    test("key revoke ends it", code == 0 and eventually(lambda: host.call("GET", "/v1/agents", key=key)[0] == 401), text + err)
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    code, out, err = perigee("serve", "--listen", "127.0.0.1:%d" % taken.getsockname()[1], cwd=folder)
+    test("a port in use: one line, exit 3", code == 3 and one_line(err), err)
+    taken.close()
+    code, left, log = host.stop()
+    test("serve drains and ends with 0", code == 0 and not left, (code, left, log))
+    make_root(folder)
+
+
+def test_specs(folder):
+    write(folder, "spec/greeter_spec.lua", """
+describe("numbers", function()
+  it("add up", function() assert.are.equal(4, 2 + 2) end)
+  it("do not lie", function() assert.are.equal(5, 2 + 2) end)
+  pending("are endless")
+end)
+""")
+    code, out, err = perigee("test", "--output", "tap", cwd=folder)
+    test("test prints TAP and exits 1 on a failure", code == 1 and "\nok 1 - " in out and "not ok 2 - " in out and "1..3" in out, out + err)
+    code, out, err = perigee("test", "--filter", "add up", cwd=folder)
+    test("test --filter runs some, exit 0", code == 0 and "1 passed" in out, out + err)
+    code, out, err = perigee("test", "--output", "junit", cwd=folder)
+    test("test prints JUnit", code == 1 and out.startswith("<?xml") and "<failure" in out and "<skipped/>" in out, out + err)
+    write(folder, "spec/greeter_spec.lua", 'it("eats memory", function() local t = {} for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end)\n')
+    code, out, err = perigee("test", "--output", "tap", cwd=folder)
+    test("a spec whose cell is ended is a failed test with the reason", code == 1 and "not ok 1" in out and "budget.memory" in out, out + err)
+    write(folder, "spec/greeter_spec.lua", "local x = = 1\n")
+    code, out, err = perigee("test", "--output", "tap", cwd=folder)
+    test("a spec that does not compile is a failed test with its line", code == 1 and "not ok 1" in out and "greeter_spec.lua:1" in out, out + err)
+    shutil.rmtree(os.path.join(folder, "spec"))
+    code, out, err = perigee("test", cwd=folder)
+    test("no spec anywhere: one line, exit 2", code == 2 and one_line(err), err)
+
+
+def main():
+    test_help()
+    with tempfile.TemporaryDirectory() as folder:
+        test_run(folder)
+        run = test_data(folder)
+        test_replay(folder, run)
+        test_check(folder)
+        test_settings(folder)
+        test_specs(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        make_root(folder)
+        test_dev(folder)
+        test_serve(folder)
+    print("1..%d" % number)
+    return 1 if failures else 0
+
+
+sys.exit(main())
