@@ -174,7 +174,7 @@ bool str_to_duration_ms(struct str s, int64_t *out)
 {
 	static const struct unit units[] = {
 		{ "ms", 1 },         { "s", 1000 },        { "m", 60000 },
-		{ "h", 3600 * 1000 }, { "d", 86400 * 1000 }, { NULL, 0 },
+		{ "h", INT64_C(3600000) }, { "d", INT64_C(86400000) }, { NULL, 0 },
 	};
 
 	return parse_quantity(s, units, out);

@@ -33,6 +33,7 @@ struct frame {
 	struct str payload;    /* borrowed from the input */
 };
 
+/* Append a whole frame. A payload above its row's maximum sets out->full and adds nothing. */
 void frame_add(struct buf *out, enum frame_type type, uint32_t sequence, struct str payload);
 void frame_header(uint8_t out[FRAME_HEADER_SIZE], enum frame_type type, uint32_t sequence, uint32_t length);
 /* Take one frame that comes this way off the front of `input`. Returns bytes used (> 0), 0 when more input is needed,

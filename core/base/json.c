@@ -116,8 +116,8 @@ static void members_sort(struct member *members, size_t n)
 	}
 }
 
-/* Fill `members` (room for json_object_size) in order of their keys. */
-static void members_of(const json_t *object, struct member *members)
+/* Fill `members` (room for json_object_size) in order of their keys; how many. */
+static size_t members_of(const json_t *object, struct member *members)
 {
 	json_t *walked = (json_t *)(uintptr_t)object; /* jansson's iterators are not const */
 	void *iter;
@@ -130,6 +130,7 @@ static void members_of(const json_t *object, struct member *members)
 		n++;
 	}
 	members_sort(members, n);
+	return n;
 }
 
 /* indent < 0: canonical. */
@@ -154,7 +155,7 @@ static void write_object(struct buf *b, const json_t *object, int indent)
 
 	if (n > MEMBERS_ON_STACK)
 		members = mem_array(n, sizeof *members);
-	members_of(object, members);
+	n = members_of(object, members);
 	buf_add_char(b, '{');
 	for (i = 0; i < n; i++) {
 		if (i)

@@ -51,7 +51,8 @@ static size_t names_of(const json_t *properties, const char **names)
 	for (iter = json_object_iter(walked); iter && n < NAMES_MAX;
 	     iter = json_object_iter_next(walked, iter))
 		names[n++] = json_object_iter_key(iter);
-	qsort(names, n, sizeof *names, compare_names);
+	if (n > 1)
+		qsort(names, n, sizeof *names, compare_names);
 	return n;
 }
 

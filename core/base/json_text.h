@@ -3,7 +3,9 @@
  * Canonical form: object keys in bytewise order, no spaces, UTF-8 as it is (only ", \ and control
  * characters escaped), integers below 2^53 without fraction, every other double in the shortest
  * form that reads back to the same bits
- * (-0 is "-0.0"). NaN and infinities have no form.
+ * (-0 is "-0.0"). NaN and infinities have no form. "Shortest" is the first of
+ * %.15g, %.16g, %.17g that reads back (%.1g upwards for subnormals), whatever the locale. Strings
+ * may hold U+0000, keys may not: the host's parser refuses them.
  */
 #pragma once
 

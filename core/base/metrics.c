@@ -46,7 +46,7 @@ const double metric_seconds_buckets[] = {
 	0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 0,
 };
 
-#define LABELS_MAX (METRIC_LABELS_MAX * 1024u) /* bytes of rendered labels of one series */
+#define LABELS_MAX ((size_t)METRIC_LABELS_MAX * 1024) /* bytes of rendered labels of one series */
 #define LABEL_VALUE_MAX 256u
 
 struct metrics *metrics_new(size_t series_max)

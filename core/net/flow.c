@@ -36,9 +36,13 @@ static void log_step(const struct flow *flow, const char *outcome)
 	if (!log_wants(LOG_DEBUG))
 		return;
 	snprintf(us, sizeof us, "%lld", (long long)(clock_monotonic_us() - flow->step_at_us));
-	log_event(LOG_DEBUG, "flow.step", "flow", flow->story->name, "step", flow->step->name,
-		  "outcome", outcome, "us", us, flow->code ? "error" : NULL, flow->error.text,
-		  NULL);
+	if (flow->code)
+		log_event(LOG_DEBUG, "flow.step", "flow", flow->story->name, "step",
+			  flow->step->name, "outcome", outcome, "us", us, "error",
+			  flow->error.text, NULL);
+	else
+		log_event(LOG_DEBUG, "flow.step", "flow", flow->story->name, "step",
+			  flow->step->name, "outcome", outcome, "us", us, NULL);
 }
 
 static void flow_on_deadline(void *arg)

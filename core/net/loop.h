@@ -16,7 +16,8 @@ void loop_run_once(struct loop *loop);  /* wait for at least one event, handle w
 void loop_stop(struct loop *loop);
 struct event_base *loop_base(struct loop *loop);  /* for net/http_server.c alone */
 
-/* Work handed to the loop from any thread; fn runs once in the loop's thread. The item is embedded in its owner and must live until then. */
+/* Work handed to the loop from any thread; fn runs once in the loop's thread. The item is embedded in its owner and must live until then;
+ * it must not be queued again before it has begun to run. */
 struct loop_item {
 	struct loop_item *next;
 	void (*fn)(void *arg);
