@@ -7,7 +7,7 @@ exclude_files = { "build", "node_modules", "console" }
 
 local withheld = {
   "collectgarbage", "debug", "dofile", "getfenv", "io", "jit", "load", "loadfile", "loadstring",
-  "module", "newproxy", "os", "package", "setfenv",
+  "module", "newproxy", "package", "setfenv",
 }
 files["scripts"] = { not_globals = withheld }
 files["methodology"] = { not_globals = withheld }

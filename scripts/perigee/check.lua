@@ -1,11 +1,28 @@
 -- Argument checks and good error messages, shared by the modules of the runtime.
 -- A public function checks its arguments first; a mistake is raised at the line of whoever called it.
 
+local host = require("perigee.host")
+
 local check = {}
 
 local RUNTIME = "^scripts/perigee/"
 local SPEC = "_spec%.lua$"
 local DEEPEST = 60
+local CUT = 59 -- bytes of a path that Lua puts into a message
+
+-- A path that was cut, whole again.
+local function whole(path)
+  if #path < CUT then
+    return path
+  end
+  for _, module in ipairs(host.modules()) do
+    local source = host.source(module)
+    if string.sub(source, 1, #path) == path then
+      return source
+    end
+  end
+  return path
+end
 
 -- The sandbox has no debug library. What an error at a level would name as its position is the position.
 local function position(level)
@@ -13,10 +30,10 @@ local function position(level)
     error("", level)
   end)
   local path, line = string.match(tostring(message), "^(.-):(%d+): $")
-  return path, tonumber(line)
+  return path and whole(path), tonumber(line)
 end
 
--- The runtime's own files, and the cell's prelude, whose chunk is no file at all.
+-- The runtime's own files, and the sandbox's, which are no files at all.
 local function is_runtime(path)
   local is_file = string.find(path, "%.lua$") ~= nil
   return not is_file or (string.find(path, RUNTIME) ~= nil and string.find(path, SPEC) == nil)
@@ -65,6 +82,9 @@ function check.describe(value)
   if kind == "string" then
     local shown = #value > 40 and string.sub(value, 1, 37) .. "..." or value
     return '"' .. shown .. '"'
+  end
+  if value == host.null then
+    return "null"
   end
   if kind == "number" or kind == "boolean" or kind == "nil" then
     return tostring(value)

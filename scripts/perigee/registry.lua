@@ -25,11 +25,8 @@ function registry.module_of(path)
   if not path then
     return nil
   end
-  -- A long path comes with its beginning cut off ("...agents/sales.lua").
-  local tail = string.match(path, "^%.%.%.(.*)$")
   for _, module in ipairs(host.modules()) do
-    local source = host.source(module)
-    if source == path or (tail and string.sub(source, -#tail) == tail) then
+    if host.source(module) == path then
       return module
     end
   end

@@ -148,39 +148,45 @@ local function full_name(node)
   return table.concat(names, " ")
 end
 
-local function traceback()
-  local lines, last = {}, nil
-  for _, frame in ipairs(check.stack()) do
+local function is_shown(line)
+  local path = string.match(line, "^(.-):%d+")
+  return path and not OWN[path] and string.find(path, "%.lua$") ~= nil
+end
+
+-- The cell gives a handler the traceback; where there is none, the stack is asked.
+local function traceback(given)
+  local lines = {}
+  for line in string.gmatch(given or "", "[^\n]+") do
+    lines[#lines + 1] = is_shown(line) and line or nil
+  end
+  for _, frame in ipairs(given and {} or check.stack()) do
     local line = frame.path .. ":" .. frame.line
-    local shown = not OWN[frame.path] and string.find(frame.path, "%.lua$")
-    if shown and line ~= last then
+    if is_shown(line) and lines[#lines] ~= line then
       lines[#lines + 1] = line
-      last = line
     end
   end
   return #lines > 0 and table.concat(lines, "\n") or nil
 end
 
--- Runs at the place of the error, where the stack still tells how it came there.
-local function on_error(caught)
+local function on_error(caught, trace)
   if assertions.is_failure(caught) then
     return {
       status = "failed",
       message = caught.message,
       path = caught.path,
       line = caught.line,
-      traceback = traceback(),
+      traceback = traceback(trace),
     }
   end
   if type(caught) == "table" and getmetatable(caught) == Pending then
     return { status = "pending", message = caught.message }
   end
-  local code = errors.code(caught)
   local message = errors.message(caught)
-  if code then
-    message = code .. ": " .. message
+  if errors.code(caught) then
+    local where = type(caught.where) == "string" and caught.where .. ": " or ""
+    message = where .. caught.code .. ": " .. message
   end
-  return { status = "error", message = message, traceback = traceback() }
+  return { status = "error", message = message, traceback = traceback(trace) }
 end
 
 local function protect(fn)
@@ -360,6 +366,17 @@ function spec.run(path, body, filter)
   return result
 end
 
+local function load_spec(path)
+  if host.load_spec then
+    return host.load_spec(path)
+  end
+  local chunk, message = host.compile(path, spec.globals())
+  if not chunk then
+    error(message, 0)
+  end
+  return chunk
+end
+
 ---Run one spec file; what the cell does for START.spec. The result is the output of that run.
 ---@param path string
 ---@param filter? string a Lua pattern, or a part, of the full name of a test
@@ -367,7 +384,7 @@ end
 function spec.run_file(path, filter)
   registry.open()
   return spec.run(path, function()
-    host.load_spec(path)()
+    load_spec(path)()
   end, filter)
 end
 
