@@ -1,0 +1,29 @@
+/* The interface's own state, shared by core/api. */
+#pragma once
+
+#include "api/call.h"
+#include "api/stream.h"
+#include "base/metrics.h"
+
+#include <sys/queue.h>
+
+struct auth_cache;
+struct start;
+TAILQ_HEAD(waits, start);
+
+struct api {
+	struct api_options options;
+	struct http_limits limits;
+	struct http_server *server;
+	struct metric *requests_total, *request_seconds;
+	struct auth_cache *auth;
+	struct stream_list streams;      /* open event streams: ended at a drain */
+	struct waits waits;              /* calls that wait for a run: answered at a drain */
+	bool started, draining;
+};
+
+void waits_end_all(struct api *api);
+void api_dispatch(struct call *call);   /* authenticated: on to the handler */
+void auth_start(struct call *call);     /* ends in api_dispatch or in 401, 403 */
+struct auth_cache *auth_cache_new(void);
+void auth_cache_free(struct auth_cache *cache);
