@@ -101,4 +101,49 @@ M.need_doubted = {
   "not sure * (benefit|need|fit|value|difference)", "(keep|keeping|stay|staying) (us|ahead|up to date|current|ahead of)",
 }
 
+-- Words of trouble in a sentence about themselves.
+M.trouble = {
+  unless = { "(budget|price|afford|money|cost of your|your price|pricing|quote|too expensive|approval|approve|boss|director|committee|sign off|timeline|deadline|delivery|installation|wait|hold your breath|you lose|we will lose the|warranty|guarantee|support cover|sorry|wrong number|lost you|missed your|missed the call|miss the meeting|missed our|no idea (who|when|what you|yet|how to)|slow down|guess (so|we|that|not|i|you|it is)|i guess|stuck in (a|the|traffic)|slow (month|week|day|season|quarter)|busy)" },
+  "(our|my|we|us|they|people|team|staff|customers|patients|students|drivers|users|clients|guests|engineers|one of|half|everybody|everyone|nobody|each|every|it|the|them|there|this|he|she|some|residents|trucks) *9 {trouble}", "{trouble} *9 (us|our|we|every|each|last|again|day|week|month|year|them|time)", "^ {trouble}",
+  "(can not|could not|do not want to|does not) (go on|carry on|continue|keep up|live through|keep going|live with|do this|work like|see which|see what|find|tell|track|trace|explain|grow|scale|cope|handle|manage|reach|keep) *",
+  "(something|this|that|it) (has to|must|needs to|should) (happen|change|stop|end|give|be done) *", "(see|put|want) * (end of it|an end to it|end to that|stop to it)", "(getting|gets|got) (worse|out of hand|too much|too big)", "(bring|get|push|drive) (that|it|this|them|our|the) * down",
+}
+
+-- The answer to "what is it for": anything of substance.
+M.purpose = {
+  unless = { "(nothing|none|no idea|do not know|not sure|unsure|curious|curiosity|exploring|just looking|not really|nowhere|browsing|nosy|see what|what is out there|can not name|can not think|can not say|have not|no particular|no specific|no clear|not much|hard to say|budget|price|send|wouldn't|take a look|have a look|hardly|not at all|none at all|no need|we are fine|does the job|works fine|happy with|good question|honestly no|for fun|no plan|no plans|whatever|not that|raved|advert|advertisement|newsletter|conference|trade show|podcast|thank you|thanks)" },
+  "(we|our|us|my|they|it|the|to|for|because|so|a|people|customers|i) *9",
+}
+
+-- They cannot say, or say that there is nothing.
+M.purpose_none = {
+  "(nothing|none|no idea|nowhere|nosy|nothing like that|nothing really|not really|not at all|none at all|hardly any|hardly|no particular|no specific|not that i know of|not that i can think|not as such|not to my knowledge|not that we|no plans|no real)",
+  "(can not|could not|do not|have not|haven't|did not) [really|yet|honestly|even|quite|actually] (name|say|think|tell|know|worked|work|figured|decided|thought|found|got|identified|put my finger|have|see|thought it through) *", "(just|only|merely|simply|out of|mostly|mainly) [being|a bit|a little|really|having|to] (exploring|browsing|curious|curiosity|nosy|looking|see|interest|a look|playing|fun|comparing|research|testing|shopping|checking)", "(took|take|have|taking|having) a (look|peek)", "(i|we) (saw|read|heard|came across|got) * (advert|ad|post|article|newsletter|conference|podcast|mail|email|about it|about you|link) *", "raved about", "(does the job|works fine|works well|all good|we are fine|happy with|no complaints|fine as it is|runs fine|works for us|good as it is)",
+  "(boss|manager|director|colleague|friend|somebody|someone|he|she) (told|asked|said|wanted|suggested|sent) * (to look|take a look|to check|look into|try it|look at)",
+}
+
+-- No use for it, said in passing.
+M.no_use = {
+  unless = { "(no|not) * (need|point|reason) * (to (wait|worry|ask|discuss|involve|consult|check|talk|rush|apologize|meet|delay)|for (approval|anyone|him|her|them|a meeting))" },
+  "(do not|can not|could not|wouldn't|would not|fail to|struggle to|still can not|never) [really|quite|honestly|ever|yet|just|personally|even] (see|know|think of|find|imagine|picture|name) [a|the|any|what|where|how|why|one|much|us|ourselves] * (point|reason|use|purpose|benefit|value|do with|fit|fit in|need it|using|use it|use for|use that|good it|help|need|case|gain|advantage|add|difference)",
+  "(doubt|unlikely|not sure|not convinced|not certain|skeptical|sceptical|hard to believe) * (use it|ever use|need it|would use|need|benefit|be useful|worth|pays off|make sense|add anything|help us|any use)", "(nothing|little|not much|not a lot|not enough) * (for it to do|to do here|to automate|to gain|to improve|to protect|to fix|to measure|to manage|to optimise|to optimize|it could do|wrong with|you could help|you can help|we need|missing|we lack|to complain)", "(last thing|least thing|not what) (we|i) (want|need|are looking for)",
+  "(off our plate|taken care of|already solved|solved that|sorted that|sorted itself|went away|no longer (a|an) (problem|issue|need|topic)|not a (problem|issue|topic|concern) (for us|here|any|we)|no longer need|do not need|does not need|did not need|would not need|wouldn't need|never needed|not needed|have no need|have no use|no use for|no call for|no demand for|outsourced|handed * over to|sold off|closed * down)", "(stand|stands|sit|sits|sitting|standing|gather|gathering|collect|collecting) * (corner|shelf|dust)",
+  "(not|isn't|wouldn't be) (something|anything|a thing) (i|we) (would|need|want|use|spend|could use|have a use)", "(not|would not|wouldn't|never) * spend (money|a cent|anything) on", "(only|just) * (a|per) year * (simple|enough|manageable|nothing|not)", "(works|work|working|runs|does|do|doing) [just|perfectly|pretty|quite|really|absolutely] (fine|well enough|the job|its job|the trick|all we need|what we need|nicely)", "(got|have) (everything|all|what|enough) (we|i) (need|want)", "(already|building already|system already|we already) (do|does|have|has|covers|reports|gives|handles|use|got|own|includes|comes with|provides) *", "if it (is not|ain't) broke*", "(happy|content|satisfied|fine|well served|comfortable) (with|as) (what|how|our|the|things|it|we)",
+  "(just|only|merely) [being|a bit|a little|really] (exploring|browsing|curious|nosy|looking around|having a look|shopping around|comparing|kicking the tyres|kicking the tires|window shopping)", "(was|am|just|being) (curious|nosy)", "(wouldn't|would not|not) know what [i would|we would|to|i'd|we'd] * (do|use)",
+}
+
+-- In answer to "who decides": themselves.
+M.decides_answer = {
+  unless = { "(without|until|unless|together|jointly|along with|partly|both of us|neither)", "(he|she|they) *9 (decide|decides|approve|approves|sign|signs|pick|say|says|has to|have to|must|agree|agrees|convinced)", "(can not|am not|do not|not allowed|may not|not me|not mine|not my|not alone|not up to me|not really|just the|only the|only one part)", "{must} * (ask|check|consult|talk|discuss|run|convince|get|show)" },
+  "(i|me|mine|myself) *9 (decide|decides|sign|signs|signing|order|call|mine|own|authority|allowed|owner|alone|approve|authorise|authorize|authorised|authorized|buy|purchase|power|responsible|in charge|run the|spend|budget|say|charge|can|do|am|it|pick|choose|commit|myself|head)",
+  "(mine|me alone|only me|just me|with me|up to me|my call|my decision|my choice|my job|my company|my own|my signature|my budget|my name|my business|my department|by me|down to me|me and only me|all me|me only|my responsibility|my area|my shop|that is me|that would be me|on my own|my own boss|my word)", "(nobody|no one|none|noone) [else] *", "^ [yes|yeah|well|oh|actually|no|no no] (me|i do|i am|i can|i will|i could|you do|you are|you have her|you have him|speaking to|it is|it does|they are|that is right) *", "(yes|yeah|correct|exactly|sure|indeed|absolutely) (i|it is|that is|you) *", "(speaking to|talking to|looking at) (her|him|the right person|the one|it|the person)",
+}
+
+-- In answer to "who decides": somebody else.
+M.other_decides_answer = {
+  unless = { "(no|not|nobody|none|never|without) * (need|have to|needs|has to|necessary|required|else|approval)", "(has|have) [already|all|both] (approved|agreed|signed|given|okayed|said yes|blessed)", "(i|me) (am|was) [the|a|also] {title}", "(used to|retired|before me)" },
+  "(he|she|they|somebody|someone|people|partner|husband|wife|father|mother|brother|sister) *9 (decide|decides|approve|approves|approved|sign|signs|pick|picks|say|says|agree|agrees|convinced|convince|has to|have to|must|needs to|need to|final|last word|wants to|look at|see it|chooses|choose|holds|hold|controls|own|owns|authority|deals|handles|okay|ok|will)",
+  "{boss}", "(can not|could not|am not|may not|not allowed|not authorised|not authorized|no say|not my|not mine|not alone|not just me|not only me|not me|not really|not exactly|not entirely|not quite|neither of us|both of us|jointly|together|fifty fifty|unanimous|committee|vote|not that simple|not quite that simple|above me|higher up|upstairs|head office|headquarters|just the|only the|only an|just a|merely|wish|not by myself|not on my own|not in my|afraid not|i wish)",
+}
+
 return M

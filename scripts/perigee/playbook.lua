@@ -11,14 +11,14 @@ local STRENGTH = { strong = 9000, plain = 7500, weak = 4500 }
 
 local PLAYBOOK_KEYS = {
   title = "string", dimensions = "table", words = "table", offers = "table", questions = "table", gates = "table",
-  red_flags = "table", description = "string", version = "number", power = "table",
+  red_flags = "table", description = "string", version = "number", power = "table", topics = "table",
 }
 local DIMENSION_KEYS = {
   name = "string", title = "string", weight = "number", half_life_days = "number", requires = "number", missing = "string",
   confirms = "table", contradicts = "table", answers = "table", blocks = "boolean", description = "string",
 }
 local CUE_KEYS = {
-  claim = "string", strength = "string", after = "table", heard = "string", unless = "table", even = "table",
+  claim = "string", strength = "string", after = "any", heard = "string", unless = "table", even = "table",
   denied = "any", limit = "string", over = "string", at = "string", from = "table",
 }
 local ANSWER_KEYS = { asks = "table", yes = "string", no = "string", strength = "string", at = "string", yes_is = "number" }
@@ -113,6 +113,16 @@ local function merged(group)
 end
 
 
+-- `after` is a topic by name, or phrases of its own: what the seller said right before.
+local function compile_after(book, context, path, after)
+  if after == nil then return nil end
+  if type(after) == "table" then return { cues = compile_phrases(context, path .. ".after", after, book.words) } end
+  local topic = book.topics[after]
+  if not topic then refuse(context, path .. ".after names no topic: '" .. tostring(after) .. "'") end
+  return topic
+end
+
+
 -- One group of cues: what the customer says, in any of these phrases, is evidence of one claim.
 local function compile_group(book, dimension, group, polarity, path)
   local context = { where = book.where, at = type(group) == "table" and group.at or nil }
@@ -128,7 +138,7 @@ local function compile_group(book, dimension, group, polarity, path)
   end
   local rule = {
     dimension = dimension.name, polarity = polarity, claim = group.claim, confidence = strength_of(context, path, group),
-    after = group.after and compile_phrases(context, path .. ".after", group.after, book.words),
+    after = compile_after(book, context, path, group.after),
     unless = compile_phrases(context, path .. ".unless", group.unless, book.words),
     heard = group.heard, limit = group.limit, over = group.over, even = set_of(group.even), denied = group.denied,
   }
@@ -244,6 +254,15 @@ local function compile_offers(book, offers)
 end
 
 
+local function compile_topics(book, topics)
+  for name, phrases in pairs(topics or {}) do
+    if type(phrases) ~= "table" then refuse(book, "topics." .. tostring(name) .. " must be a list of phrases") end
+    book.topics[name] = { name = name, cues = compile_phrases(book, "topics." .. name, phrases, book.words),
+      unless = compile_phrases(book, "topics." .. name .. ".unless", phrases.unless, book.words) }
+  end
+end
+
+
 --- Checks and compiles a playbook without registering it.
 ---@param name string
 ---@param form table as the author wrote it
@@ -252,7 +271,7 @@ end
 function M.compile(name, form, where)
   local book = {
     name = name, where = where or "playbook " .. tostring(name), dimensions = {}, by_name = {}, questions = {}, gates = {},
-    red_flags = {}, cues = {}, asks = {}, offers = {}, offer_cues = {},
+    red_flags = {}, topics = {}, cues = {}, asks = {}, offers = {}, offer_cues = {},
   }
   if type(name) ~= "string" or not name:find("^%l[%l%d_]*$") then
     refuse(book, "a playbook's name is lower-case letters, digits and _")
@@ -260,6 +279,7 @@ function M.compile(name, form, where)
   check_keys(book, "playbook", form, PLAYBOOK_KEYS)
   book.title, book.version, book.description = form.title or name, form.version or 1, form.description
   book.words = form.words
+  compile_topics(book, form.topics)
   compile_offers(book, form.offers)
   if type(form.dimensions) ~= "table" or #form.dimensions == 0 then refuse(book, "dimensions is missing or empty") end
   for k, dimension in ipairs(form.dimensions) do compile_dimension(book, dimension, k) end

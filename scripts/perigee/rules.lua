@@ -123,6 +123,21 @@ local function any_match(list, reading, sentences)
 end
 
 
+-- Whether the seller's words right before were about a topic. Worked out once per turn and topic.
+local function is_about(topic, reading, turn, known)
+  if not turn then return false end
+  if known[topic] == nil then
+    known[topic] = false
+    for _, sentence in ipairs(turn) do
+      if any_match(topic.cues, reading, { sentence }) and not any_match(topic.unless or {}, reading, { sentence }) then
+        known[topic] = true
+      end
+    end
+  end
+  return known[topic]
+end
+
+
 -- Decides what a match is worth. Returns polarity, confidence, claim; nil where the words do not say it.
 local function judge(rule, around)
   local polarity, confidence, claim = rule.polarity, rule.confidence, rule.claim
@@ -172,7 +187,7 @@ local function try_cue(state, sentence, cue, context)
   for _ = 1, 3 do
     local a, b, entity = cues.find(cue, reading, sentence, sentence.slots, from)
     if not a then return end
-    if rule.after and not (context.turn and any_match(rule.after, reading, context.turn)) then return end
+    if rule.after and not is_about(rule.after, reading, context.turn, context.topics) then return end
     if rule.heard and not (state.offers_before(rule.heard, sentence.order)) then return end
     if #rule.unless > 0 and any_match(rule.unless, reading, { sentence }) then return end
     local around = scope.read(reading, sentence, a, b)
@@ -284,10 +299,10 @@ function M.extract(reading, book)
   state.offers_before = function(name, order) return offers.before(state.offers, name, order) end
   for u, utterance in ipairs(reading.conversation.utterances) do
     if utterance.side == "customer" then
-      local turn = seller_turn(reading, u)
+      local turn, topics = seller_turn(reading, u), {}
       for k, sentence in ipairs(reading.of_utterance[u]) do
         if not sentence.repeated then
-          read_sentence(state, sentence, { turn = turn, opening = k == 1 })
+          read_sentence(state, sentence, { turn = turn, topics = topics, opening = k == 1 })
         end
       end
     end

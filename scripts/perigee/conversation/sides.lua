@@ -16,11 +16,15 @@ local SIGNS = {
     "(we offer|we provide|we can offer|i can offer) *", "i can prepare * (proposal|quote|contract|paperwork)",
     "i will (send|prepare|draft|get) * (proposal|quote|contract|paperwork|agreement|order form)",
     "thank you for (choosing|your interest|considering us)", "thanks for your interest", "does * (your|that) * budget",
-    "(your|you) interest in our", "you (expressed|are) interest+ in * (our|the)",
+    "(your|you) interest in our", "you (wrote|asked us|asked about|filled in|filled out|downloaded|requested|looked at|signed up|enquired|inquired|attended|visited|contacted us|reached out|expressed)",
+    "your (enquiry|inquiry|request|form|trial|interest|recent visit|download)", "(quote|offer|proposal|estimate) * attached", "attached * (quote|offer|proposal|estimate|brochure)", "(here is|find) * (our|the|your) (proposal|offer|quote)",
+    "(shall|should|may|can|could) i (book|reserve|prepare|draw up|put you|propose|draft|call again|hold the|send you|send the|schedule|ping you|arrange|follow up|email you)", "you (expressed|are) interest+ in * (our|the)",
   },
   [2] = {
     "our (product|products|solution|solutions|platform|installation team|support team|service support|customers|clients|pricing|onboarding|experts|engineers)",
     "your (budget|needs|requirements|challenges|timeline|decision|business|operations|current setup|current system|current process|evaluation|company's)",
+    "(may|can|could|might) i ask", "who (signs|decides|will be signing|else|would sign|makes)", "(are you|you are) (still|the|interested|authorised|authorized|able to|planning|thinking)", "(what|when|which|how|why) * (would you|do you|are you|did you|will you|made you|got you|brings you) * (like|want|need|use|using|hope|hoping|achieve|look|see|plan|planning|expect|interested|looking|handle|currently|start|have in mind)",
+    "is * (still|within|in line|acceptable|okay) * you", "(following|follow) up on", "i am calling (about|to|from|because)", "(we|i) (could|can) (install|deliver|onboard|have it|start|ship|get you|have you|hold|include|throw in|offer|do it|do that|set)", "you would (be on|get|have|save|see|also get)", "(thank you|thanks) for (taking|joining|the tour|meeting|calling back|picking up|your time|speaking|attending)",
     "(are you|you are) (looking|hoping) to", "how can (we|i) help", "we can (accommodate|schedule|install|tailor|customize|customise|deliver|offer)",
     "(designed|built) (to|for|exactly)", "walk you through", "(delighted|pleased|happy|excited) to have you", "each (unit|license|licence|seat) (is|costs)",
     "who else * (involved|decision)", "what (is|are) your (budget|timeline|challenges|timeframe|biggest)",
@@ -28,6 +32,7 @@ local SIGNS = {
     "pleasure doing business",
   },
   [-2] = {
+    "(we|our|us) *9 {trouble}", "(i|we) (decide|sign|own|run the)", "how (much|many|long) (is|are|does|would|do)", "(what|how) does (it|the|that) *", "thanks for calling", "my (company|business|boss|team|director|department|people|partner)", "(i|we) (have|had|planned|budgeted) * <money>", "that is (too|more|fine|within)",
     "(our|my) (budget|boss|cfo|ceo|manager|director|current vendor|current provider|current system|current process|workflow)",
     "your (product|products|solution|solutions|platform|pricing|price|prices|tool|software|proposal|quote|offer|services|competitors|company|demo|sales)",
     "(how much|what) (does|would|is|will) * cost", "what (is|about) the (price|pricing|cost)", "how soon can you",
@@ -63,12 +68,30 @@ local function signs()
 end
 
 
+local INTRODUCES = { from = true, of = true, with = true, at = true, here = true, calling = true, speaking = true }
+
+-- "Anna Berg from Northlight here": whoever opens with their own name and a firm calls to sell.
+local function introduces_self(words, name)
+  local own = text.words(name)
+  for i = 1, math.min(#words, 40) do
+    if #own > 0 and words[i] == own[1] and #own[1] > 1 then
+      local k = i + 1
+      while own[k - i + 1] and words[k] == own[k - i + 1] do k = k + 1 end
+      if INTRODUCES[words[k]] and not (words[i - 1] == "hi" or words[i - 1] == "hello" or words[i - 1] == "thanks") then
+        return words[k] ~= "here" and words[k] ~= "speaking" and 6 or 2
+      end
+    end
+  end
+  return 0
+end
+
+
 local function score(source, utterance, index)
   local reading, shadow = text.new_reading(), nil
   local stop = math.min(utterance.stop, utterance.start + LONGEST_READ)
   shadow = text.shadow(source.text:sub(utterance.start + 1, stop))
   text.read(reading, shadow, 1, #shadow, 1)
-  local total = 0
+  local total = utterance.order <= 4 and introduces_self(reading.words, utterance.speaker) or 0
   for _, sentence in ipairs(reading.sentences) do
     local slots = shadow:find("[$\5\6\7]") and { money = {} } or {}
     if slots.money then
@@ -132,6 +155,7 @@ end
 local function collect(sources, utterances)
   local people, order, index = {}, {}, nil
   for k, utterance in ipairs(utterances) do
+    utterance.order = k
     local key = utterance.speaker or "?"
     local person = people[key]
     if not person then
@@ -148,7 +172,7 @@ local function collect(sources, utterances)
   if index then
     for _, utterance in ipairs(utterances) do
       local person = people[utterance.speaker or "?"]
-      if not person.side then person.score = person.score + score(sources[utterance.source], utterance, index) end
+      if not person.side and utterance.speaker then person.score = person.score + score(sources[utterance.source], utterance, index) end
     end
   end
   return people, order
@@ -166,7 +190,8 @@ local function from_signs(order)
   end
   for _, person in ipairs(order) do
     if not person.side then
-      if person == best and person.rank >= 2 and (not second or person.rank - second.rank >= 2) then person.side = "seller"
+      local margin = second and person.rank - second.rank or person.rank
+      if person == best and (person.rank >= 2 and margin >= 2 or #order == 2 and second and margin >= 4) then person.side = "seller"
       elseif person.rank >= 6 then person.side = "seller"
       elseif person.rank <= -2 then person.side = "customer" end
     end

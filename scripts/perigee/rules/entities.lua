@@ -57,6 +57,9 @@ local function number_at(reading, i, last)
     local unit = value >= 20 and k + 1 <= last and NUMBER_WORDS[words[k + 1]]
     if unit and unit < 10 then value, k = value + unit, k + 1 end
   end
+  if k + 3 <= last and words[k + 1] == "and" and words[k + 2] == "a" and words[k + 3] == "half" then
+    value, k = value + 0.5, k + 3
+  end
   while k < last and SCALES[words[k + 1]] and words[k + 1] ~= "k" do
     value = value * SCALES[words[k + 1]]
     k = k + 1
@@ -118,7 +121,7 @@ local function read_amount(reading, slots, i, last)
     return
   end
   put(slots, "number", { first = i, last = k, value = value })
-  local grand = SCALES[words[k]] == 1000 or SUFFIXES[suffix or ""]
+  local grand = SCALES[words[k]] ~= nil or SUFFIXES[suffix or ""]
   local is_year = words[i] == "#" and value >= 1990 and value <= 2100 and value == math.floor(value) and not suffix
   if is_year then put(slots, "year", { first = i, last = k, value = value }) end
   if value >= 100 and words[i] == "#" and not is_year or grand and value >= 1000 then
