@@ -117,7 +117,7 @@ void evidence_tx_insert(struct store_tx *tx, const char *id, struct str deal, co
 {
 	const json_t *detail = json_member(item, "detail");
 
-	store_tx_add(tx, STATEMENT_evidence_insert, expect, "tssssissiississijsi", id, deal, json_member_str(item, "playbook"),
+	store_tx_add(tx, STATEMENT_evidence_insert, expect, "tssssissiissssijsi", id, deal, json_member_str(item, "playbook"),
 	    json_member_str(item, "dimension"), json_member_str(item, "claim"), json_member_int(item, "polarity", 0), json_member_str(item, "quote"),
 	    json_member_str(item, "source"), json_member_int(item, "start", 0), json_member_int(item, "end", 0), json_member_str(item, "speaker"),
 	    json_member_str(item, "side"), json_member_str(item, "said_at"), json_member_str(item, "extractor"),

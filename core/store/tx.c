@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "store/engine.h"
 
 enum {
@@ -111,6 +112,15 @@ static struct store_value value_of_json(struct store_tx *tx, const json_t *json)
 	return value_of_text(tx, buf_str(&tx->scratch), STORE_TEXT);
 }
 
+/* A statement of the platform in a tenant's transaction, or a forgotten parameter, is a mistake of the programmer. */
+static void check_use(const struct store_tx *tx, const struct store_statement *what, size_t params)
+{
+	if (params != (size_t)what->params || what->platform != (tx->tenant_length == 0))
+		log_event(LOG_ERROR, "store.misused", "statement", what->name, "tenant", tx->tenant, NULL);
+	BUG_ON(params != (size_t)what->params || params > STORE_PARAMS_MAX);
+	BUG_ON(what->platform != (tx->tenant_length == 0));
+}
+
 size_t store_tx_add(struct store_tx *tx, enum statement statement, enum store_expect expect, const char *types, ...)
 {
 	const struct store_statement *what;
@@ -123,9 +133,7 @@ size_t store_tx_add(struct store_tx *tx, enum statement statement, enum store_ex
 	tx_check(tx);
 	what = store_statement(tx->store, statement);
 	n = strlen(types);
-	/* A statement of the platform in a tenant's transaction, or a forgotten parameter, is a mistake of the programmer. */
-	BUG_ON(n > STORE_PARAMS_MAX || n != (size_t)what->params);
-	BUG_ON(what->platform != (tx->tenant_length == 0));
+	check_use(tx, what, n);
 	op = op_new(tx);
 	values = arena_alloc(&tx->arena, (n > 0 ? n : 1) * sizeof(*values));
 	va_start(args, types);

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUSY_TIMEOUT_MS = 5000 };   /* another worker's group commit takes milliseconds */
+enum {
+	OPEN_TIMEOUT_MS = 2000,        /* another worker may be migrating */
+	BUSY_TIMEOUT_MS = 5000,        /* another worker's group commit takes milliseconds */
+};
 
 static const char *const control_sql[CONTROL_COUNT] = {
 	[CONTROL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -91,7 +94,7 @@ static int connection_setup(struct connection *c, const struct folder *folder, b
 	int rc = SQLITE_OK;
 
 	sqlite3_extended_result_codes(c->db, 1);
-	sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
+	sqlite3_busy_timeout(c->db, OPEN_TIMEOUT_MS);
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
@@ -112,6 +115,7 @@ static int connection_setup(struct connection *c, const struct folder *folder, b
 		return connection_explain(c, rc, "open", e);
 	if (!folder->read_only && sqlite3_db_readonly(c->db, "main") != 0)
 		return connection_explain(c, SQLITE_READONLY, "open", e);
+	sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
 	return 0;
 }
 
