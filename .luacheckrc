@@ -9,8 +9,12 @@ local withheld = {
   "collectgarbage", "debug", "dofile", "getfenv", "io", "jit", "load", "loadfile", "loadstring",
   "module", "newproxy", "package", "setfenv",
 }
+-- Cues are data: a line is one cue.
+files["scripts/perigee/phrases.lua"] = { max_line_length = false }
+files["scripts/perigee/rules/words.lua"] = { max_line_length = false }
+
 files["scripts"] = { not_globals = withheld }
-files["methodology"] = { not_globals = withheld }
+files["methodology"] = { not_globals = withheld, max_line_length = false }
 files["spec"] = { not_globals = withheld }
 
 -- Configuration is evaluated with one function.
