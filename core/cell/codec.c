@@ -1,6 +1,7 @@
 #include "cell/codec.h"
 
 #include "base/json_text.h"
+#include "cell/sort.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -530,7 +531,7 @@ static bool add_object(struct writer *w, int index, size_t first)
 	size_t i, end = keys.n;
 
 	if (end - first > 1)
-		qsort(keys.items + first, end - first, sizeof *keys.items, by_bytes);
+		sort_items(keys.items + first, end - first, sizeof *keys.items, by_bytes);
 	buf_add_char(w->out, '{');
 	for (i = first; i < end; i++) {
 		struct str key = keys.items[i];

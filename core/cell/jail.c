@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/futex.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -81,11 +82,13 @@ static void allow_cell(scmp_filter_ctx filter)
 				     SCMP_SYS(exit), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(madvise) };
 	const struct scmp_arg_cmp map[] = { SCMP_A2(SCMP_CMP_MASKED_EQ, (scmp_datum_t)~(PROT_READ | PROT_WRITE), 0),
 					    SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS) };
+	const struct scmp_arg_cmp wake[] = { SCMP_A1(SCMP_CMP_MASKED_EQ, (scmp_datum_t)~FUTEX_PRIVATE_FLAG, FUTEX_WAKE) };
 	size_t i;
 
 	for (i = 0; i < sizeof calls / sizeof *calls; i++)
 		allow(filter, calls[i]);
 	allow_if(filter, SCMP_SYS(mmap), 2, map);
+	allow_if(filter, SCMP_SYS(futex), 1, wake); /* pthread_once, in the unwinder, wakes whoever may wait: nobody */
 }
 
 /* Besides: fork, pass descriptors, reap, and put a cell into its jail. */

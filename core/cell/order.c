@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "cell/fault.h"
+#include "cell/sort.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -97,7 +98,7 @@ static size_t collect(lua_State *L)
 		add_key(key);
 	}
 	if (keys.n > 1)
-		qsort(keys.items, keys.n, sizeof *keys.items, by_key);
+		sort_items(keys.items, keys.n, sizeof *keys.items, by_key);
 	return 0;
 }
 

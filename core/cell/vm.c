@@ -4,6 +4,7 @@
 #include "cell/codec.h"
 #include "cell/fault.h"
 #include "cell/library.h"
+#include "cell/sort.h"
 #include "cell/watchdog.h"
 
 #include <stdio.h>
@@ -269,6 +270,12 @@ static int open_protected(lua_State *L)
 	return 0;
 }
 
+/* The first error of a process makes the unwinder read its tables: once here, instead of in every cell. */
+static int raise_once(lua_State *L)
+{
+	return luaL_error(L, "nothing");
+}
+
 struct vm *vm_open(struct vm_limits limits)
 {
 	struct vm *vm = mem_alloc(sizeof *vm);
@@ -284,6 +291,8 @@ struct vm *vm_open(struct vm_limits limits)
 	luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 	lua_gc(vm->L, LUA_GCSTOP, 0);
 	watchdog_open(vm->L, on_collected);
+	lua_cpcall(vm->L, raise_once, NULL);
+	lua_settop(vm->L, 0);
 	lua_pushcfunction(vm->L, open_protected);
 	if (lua_pcall(vm->L, 0, 0, 0))
 		bug(__FILE__, __LINE__, lua_tostring(vm->L, -1));
@@ -428,7 +437,7 @@ bool vm_compile(struct vm *vm, int index, struct buf *errors)
 		lua_pop(L, 1);
 	}
 	if (n > 1)
-		qsort(paths, n, sizeof *paths, by_bytes);
+		sort_items(paths, n, sizeof *paths, by_bytes);
 	buf_add_char(errors, '[');
 	for (i = 0; i < n; i++) {
 		lua_pushlstring(L, paths[i].p, paths[i].n);
