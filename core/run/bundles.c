@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "store/records.h"
 
 struct bundle_load {
 	TAILQ_ENTRY(bundle_load) link;
@@ -46,7 +47,8 @@ void bundle_release(struct engine *engine, struct live_bundle *bundle)
 {
 	if (--bundle->references > 0)
 		return;
-	stem_close(bundle->stem);
+	if (!engine->closing) /* else its stem has gone with all the others */
+		stem_close(bundle->stem);
 	HASH_DEL(engine->bundles, bundle);
 	json_decref(bundle->files);
 	json_decref(bundle->manifest);
@@ -91,6 +93,7 @@ static void load_store(struct bundle_load *load)
 	struct store_tx *tx = store_tx_new(engine->options.store, str_of(load->tenant->name));
 	store_tx_add(tx, STATEMENT_bundle_put, STORE_ANY, "tjji", load->bundle->digest, load->bundle->files, load->bundle->manifest,
 	             clock_now_us(engine->options.clock));
+	records_tx_declare(tx, load->bundle->manifest);
 	store_submit_write(tx, load_on_stored, load);
 }
 

@@ -49,9 +49,9 @@ return agent "chaos" {
         }
         local quotes = evidence.list(deal) -- 16
         records.delete("item", deal .. "-2") -- 17
-        local all = records.list("item", { limit = 100 }) -- 18
+        local items = records.list("item", { limit = 100 }) -- 18
         local total = 0
-        for _, item in ipairs(all.items) do
+        for _, item in ipairs(items) do
           total = total + item.body.n
         end
         run.signal(run.id, "self", { total = total }) -- 19
