@@ -21,7 +21,8 @@ local CUE_KEYS = {
   claim = "string", strength = "string", after = "any", heard = "string", unless = "table", even = "table",
   denied = "any", limit = "string", over = "string", at = "string", from = "table",
 }
-local ANSWER_KEYS = { asks = "table", yes = "string", no = "string", strength = "string", at = "string", yes_is = "number" }
+local ANSWER_KEYS = { asks = "table", yes = "string", no = "string", strength = "string", at = "string", yes_is = "number",
+  unless = "table" }
 local QUESTION_KEYS = {
   id = "string", dimension = "string", text = "string", like = "table", personas = "table", stages = "table",
   below = "number", why = "string",
@@ -157,7 +158,8 @@ local function compile_answers(book, dimension, list)
     if not (group.yes or group.no) then refuse(context, path .. " needs yes, no, or both") end
     if not group.asks or #group.asks == 0 then refuse(context, path .. ".asks has no phrases") end
     local rule = { dimension = dimension.name, yes = group.yes, no = group.no, yes_is = group.yes_is or 1,
-      confidence = strength_of(context, path, group) }
+      confidence = strength_of(context, path, group),
+      unless = compile_phrases(context, path .. ".unless", group.unless, book.words) }
     for _, cue in ipairs(compile_phrases(context, path .. ".asks", group.asks, book.words)) do
       cue.rule = rule
       book.asks[#book.asks + 1] = cue

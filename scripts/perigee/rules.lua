@@ -146,7 +146,7 @@ local function judge(rule, around)
   if around.question and not even.question then return nil end
   if around.conditional and not even.conditional then return nil end
   if around.negations > 0 and not even.negated then
-    if around.negations > 1 or rule.denied == false or polarity < 0 and not rule.denied then return nil end
+    if around.negations > 1 or not around.denies or rule.denied == false or polarity < 0 and not rule.denied then return nil end
     polarity, claim = -polarity, type(rule.denied) == "string" and rule.denied or "Not so: " .. claim
     if around.hedge == "strong" then return nil end
     confidence = confidence - 500
@@ -225,7 +225,7 @@ local function try_answer(state, sentence, context)
     local a = (reply == "yes" and rule.yes or reply == "no" and rule.no)
       and cues.find(cue, reading, asked, asked.slots)
     -- A statement of the seller's needs a plain "yes, that's right": a polite "okay" confirms nothing.
-    if a and (asked.question or sure == "sure") then
+    if a and (asked.question or sure == "sure") and not any_match(rule.unless, reading, { asked }) then
       local polarity = reply == "yes" and rule.yes_is or -rule.yes_is
       local confidence = rule.confidence - SURE[sure] - (asked.question and 0 or 1000)
       consider(context.found, rule.dimension .. (polarity > 0 and "+" or "-"), {

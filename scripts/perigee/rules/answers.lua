@@ -34,6 +34,8 @@ local OPENINGS = {
 }
 -- Short forms that must stand alone ("I have." but not "I have a question").
 local ALONE = { ["do"] = true, am = true, are = true, is = true, have = true, does = true, can = true }
+-- "I'm not sure" answers neither way.
+local OPEN = { sure = true, certain = true, following = true, ["in"] = true, know = true, mind = true, understand = true, remember = true }
 local NOT_AN_ANSWER = { problem = true, worries = true, rush = true, thanks = true, thank = true, doubt = true, longer = true }
 
 
@@ -76,7 +78,10 @@ function M.read(reading, sentence)
   end
   local phrase = opening(words, i, last)
   if phrase then
-    if phrase.no then return "no", "sure" end
+    if phrase.no then
+      if OPEN[words[i + #phrase] or ""] and i + #phrase <= last then return nil end
+      return "no", "sure"
+    end
     return "yes", phrase.yes
   end
   local sure = YES[word]

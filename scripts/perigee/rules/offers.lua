@@ -23,12 +23,14 @@ end
 -- Of several amounts in a sentence that speaks of a total the largest is it; a price per unit alone tells no total.
 local function comparable_amount(reading, sentence, entity)
   local money = sentence.slots.money
-  local largest, count = entity, 0
+  local largest, smallest = entity, entity
   for _, other in pairs(money or {}) do
-    count = count + 1
-    if other.amount > (largest.amount or 0) then largest = other end
+    if other.amount > largest.amount then largest = other end
+    if other.amount < smallest.amount then smallest = other end
   end
-  if has_any(reading, sentence, PER_UNIT) and not has_any(reading, sentence, TOTAL) then return nil end
+  -- "$410 each, so five would be $2,050": the unit's price and the total stand together.
+  local unit_and_total = largest.amount >= 2 * smallest.amount
+  if has_any(reading, sentence, PER_UNIT) and not unit_and_total and not has_any(reading, sentence, TOTAL) then return nil end
   return largest
 end
 

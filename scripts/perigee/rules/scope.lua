@@ -73,8 +73,15 @@ function M.clause(reading, sentence, a, b)
 end
 
 
+-- How far before a phrase a negation may stand and still deny it; further off it only makes the phrase doubtful.
+local DENIES_WITHIN = 6
+-- These take back what follows without saying the contrary.
+local TAKES_BACK = { without = true, nobody = true, nothing = true, unlikely = true, doubt = true, neither = true, nor = true }
+
+
+-- How many negations stand before the words, and whether the last denies them rather than leaving them open.
 local function negators_before(reading, first, a)
-  local words, breaks, count = reading.words, reading.breaks, 0
+  local words, breaks, count, denies = reading.words, reading.breaks, 0, true
   for i = first, a - 1 do
     local word = words[i]
     if NEGATORS[word] then
@@ -82,10 +89,13 @@ local function negators_before(reading, first, a)
       local harmless = HARMLESS[following or ""] or breaks[i + 1] == "," and i + 1 <= a
         or word == "no" and i == first and SUBJECTS[following or ""]
         or word == "doubt" and i > first and words[i - 1] == "no"
-      if not harmless then count = count + 1 end
+      if not harmless then
+        count = count + 1
+        denies = a - i <= DENIES_WITHIN and not TAKES_BACK[word]
+      end
     end
   end
-  return count
+  return count, denies
 end
 
 
@@ -172,9 +182,9 @@ end
 ---@return table {negations, conditional, question, elsewhere, hedge, first, last}
 function M.read(reading, sentence, a, b)
   local first, last = M.clause(reading, sentence, a, b)
+  local negations, denies = negators_before(reading, first, a)
   return {
-    first = first, last = last,
-    negations = negators_before(reading, first, a),
+    first = first, last = last, negations = negations, denies = denies,
     conditional = is_conditional(reading, sentence, first, a, last),
     question = is_question(reading, sentence, first, a, last),
     elsewhere = is_elsewhere(reading, sentence.first, sentence.last),
