@@ -31,12 +31,13 @@ static int zygote_spawn(struct cells *cells, int child_end, pid_t *pid)
 	posix_spawn_file_actions_adddup2(&actions, child_end, 3);
 	posix_spawnattr_t attributes;
 	posix_spawnattr_init(&attributes);
+	/* a session of its own: Ctrl-C on the terminal is for the host, which drains */
 	sigset_t none, defaults;
 	sigemptyset(&none);
 	sigfillset(&defaults);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &defaults);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	char name[] = "perigee-cell";
 	char *arguments[] = { name, NULL }, *environment[] = { NULL };
 	int failed = posix_spawn(pid, cells->program, &actions, &attributes, arguments, environment);

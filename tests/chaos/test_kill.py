@@ -125,6 +125,8 @@ def prepare(folder):
     store = os.path.join(folder, "prepared")
     host = Host(store)
     assert host.wait_ready(), "".join(host.said)
+    while not host.key: # a new store shows its key right after
+        host.key = re.sub(r"^key: (\S+)\n$", r"\1", host.process.stdout.readline())
     key = host.key
     os.killpg(host.process.pid, signal.SIGTERM)
     host.process.wait()
@@ -152,13 +154,19 @@ def disturbed(prepared, key, folder, shim, nth):
     host = Host(store, kill_after=nth, shim=shim)
     ready = host.wait_ready()
     host.key = key
+    whole = False
     if ready:
         try:
             host.ask("POST", "/v1/agents/chaos/twenty", {"deal": "d"}, {"Prefer": "wait=20"})
             wait_ended(store)
+            whole = True
         except OSError:
             pass
-    survived = host.process.poll() is None
+    try:
+        host.process.wait(0 if whole else DEADLINE)
+        survived = False
+    except subprocess.TimeoutExpired:
+        survived = True
     host.kill()
     if survived:
         return "survived", None
