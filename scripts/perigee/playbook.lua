@@ -19,7 +19,7 @@ local DIMENSION_KEYS = {
 }
 local CUE_KEYS = {
   claim = "string", strength = "string", after = "any", heard = "string", unless = "table", even = "table",
-  denied = "any", limit = "string", over = "string", at = "string", from = "table",
+  denied = "any", limit = "string", over = "string", stands = "boolean", at = "string", from = "table",
 }
 local ANSWER_KEYS = { asks = "table", yes = "string", no = "string", strength = "string", at = "string", yes_is = "number",
   unless = "table" }
@@ -141,7 +141,7 @@ local function compile_group(book, dimension, group, polarity, path)
     dimension = dimension.name, polarity = polarity, claim = group.claim, confidence = strength_of(context, path, group),
     after = compile_after(book, context, path, group.after),
     unless = compile_phrases(context, path .. ".unless", group.unless, book.words),
-    heard = group.heard, limit = group.limit, over = group.over, even = set_of(group.even), denied = group.denied,
+    heard = group.heard, limit = group.limit, stands = group.stands, over = group.over, even = set_of(group.even), denied = group.denied,
   }
   for _, cue in ipairs(compile_phrases(context, path, group, book.words)) do
     cue.rule = rule

@@ -165,8 +165,9 @@ end
 
 
 local function entity_detail(entity, rule)
-  if not entity then return nil end
-  local detail = { kind = entity.kind }
+  if not (entity or rule.limit or rule.stands) then return nil end
+  entity = entity or {}
+  local detail = { kind = entity.kind, stands = rule.stands }
   for _, key in ipairs { "amount", "currency", "hours", "year", "month", "day", "value" } do
     detail[key] = entity[key]
   end

@@ -8,7 +8,7 @@
 --         2  said by one customer
 --   age      an item's confidence halves with each half-life of its dimension; below 3000 bp it is a hint, below 1000 bp forgotten
 --   RED      a denial of 5000 bp or more stands, until somebody later confirms with a confidence at most 1500 bp lower. The
---            level is then at most 1: bad news lowers what was known.
+--            level is then at most 1: bad news lowers what was known. (A denial that `stands` is not answered by a limit.)
 --   blocker  among the red dimensions the one whose standing denial is surest; then latest; then first in the playbook
 --   qualified  false with a blocker; true when every dimension has the level that the playbook requires; else null: unknown
 
@@ -82,6 +82,15 @@ local function weigh(items, dimension, as_of)
 end
 
 
+-- Whether what was said later takes a denial back. Naming one's limit does not settle that an offer breaks it.
+local function takes_back(denial, other)
+  local same_words = other.item.source == denial.item.source and other.item.start == denial.item.start
+  if other.item.polarity < 0 or same_words or other.weight < denial.weight - ANSWERS_WITHIN then return false end
+  local against, with = denial.item.detail, other.item.detail
+  return not (type(against) == "table" and against.stands and type(with) == "table" and with.limit)
+end
+
+
 -- Denials that nobody took back. A later confirmation answers all earlier denials that are not clearly surer.
 local function standing_denials(list)
   local standing = {}
@@ -89,9 +98,7 @@ local function standing_denials(list)
     if entry.item.polarity < 0 and entry.weight >= FORGOTTEN then
       local answered = false
       for later = k + 1, #list do
-        local other = list[later]
-        local same_words = other.item.source == entry.item.source and other.item.start == entry.item.start
-        if other.item.polarity > 0 and not same_words and other.weight >= entry.weight - ANSWERS_WITHIN then answered = true end
+        if takes_back(entry, list[later]) then answered = true end
       end
       if not answered then standing[#standing + 1] = entry end
     end
