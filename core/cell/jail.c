@@ -25,7 +25,8 @@
 
 #define NOBODY 65534
 #define STACK_BYTES ((rlim_t)128 << 20) /* nested callbacks of C functions need some; LuaJIT's own limit is met first */
-#define STEM_FILES 16
+#define STEM_FILES 65536  /* the kernel also counts what the user's processes have in flight between sockets, and refuses more */
+#define CELL_FILES 4
 #define PROGRAM_MAX 256
 
 struct program {
@@ -240,8 +241,9 @@ void jail_stem(void)
 
 void jail_cell(void)
 {
-	struct rlimit none = { 0, 0 };
+	static const struct rlimit none = { 0, 0 }, files = { CELL_FILES, CELL_FILES };
 
 	need(setrlimit(RLIMIT_NPROC, &none), "RLIMIT_NPROC");
+	need(setrlimit(RLIMIT_NOFILE, &files), "RLIMIT_NOFILE");
 	load(&cell_program);
 }

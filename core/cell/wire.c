@@ -1,6 +1,7 @@
 #include "cell/wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -33,6 +34,10 @@ bool wire_send(int socket, enum frame_type type, uint32_t sequence, struct str p
 	}
 	while (parts[0].iov_len + parts[1].iov_len > 0) {
 		n = sendmsg(socket, &message, MSG_NOSIGNAL);
+		if (n < 0 && errno == ETOOMANYREFS) { /* too many descriptors are under way: the host is about to take some */
+			ppoll(NULL, 0, &(struct timespec){ .tv_nsec = 1000000 }, NULL);
+			continue;
+		}
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
