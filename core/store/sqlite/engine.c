@@ -187,23 +187,45 @@ static int check_tenants(struct sqlite_engine *engine, struct errbuf *e)
 	return code;
 }
 
-/* A whole file or none: it is made under another name, closed (so it has no log), then linked to its own. */
+static void unborn_remove(const char *unborn)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+	char path[CONNECTION_PATH_MAX + 80];
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		snprintf(path, sizeof(path), "%s%s", unborn, suffixes[i]);
+		(void)unlink(path);
+	}
+}
+
+/* Migrate, and leave all of it in the file itself, none in a log beside it. */
+static int unborn_fill(struct sqlite_engine *engine, const char *unborn, struct errbuf *e)
+{
+	struct connection *c;
+	int code, rc;
+
+	code = connection_open_file(&engine->folder, unborn, true, &c, e);
+	if (code != 0)
+		return code;
+	code = migrate_connection(c, "tenant", false, engine->folder.clock, e);
+	if (code == 0 && (rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL)) != SQLITE_OK)
+		code = connection_explain(c, rc, "checkpoint", e);
+	connection_close(c);
+	return code;
+}
+
+/* A whole file or none: it is made under another name, then linked to its own. */
 static int tenant_file_make(struct sqlite_engine *engine, struct str tenant, const char *file, struct errbuf *e)
 {
 	char unborn[CONNECTION_PATH_MAX + 64];
-	struct connection *c;
 	int code;
 
 	snprintf(unborn, sizeof(unborn), "%s/tenants/.new-%.*s-%d", engine->folder.path, STR_ARG(tenant), (int)getpid());
-	(void)unlink(unborn);
-	code = connection_open_file(&engine->folder, unborn, true, &c, e);
-	if (code == 0) {
-		code = migrate_connection(c, "tenant", false, engine->folder.clock, e);
-		connection_close(c);
-	}
+	unborn_remove(unborn);
+	code = unborn_fill(engine, unborn, e);
 	if (code == 0 && link(unborn, file) != 0 && errno != EEXIST)
 		code = err_set(e, ERR_STORE, "%s: cannot be made: %s", file, strerror(errno));
-	(void)unlink(unborn);
+	unborn_remove(unborn);
 	folder_sync(&engine->folder);
 	return code;
 }
