@@ -75,7 +75,7 @@ static void start_on_started(void *arg, int code, const char *run, bool existed,
 	if (run)
 		snprintf(start->run, sizeof start->run, "%s", run);
 	start->existed = existed;
-	start->errors = errors ? json_deep_copy(errors) : NULL;
+	start->errors = json_array_size(errors) ? json_deep_copy(errors) : NULL;
 	call_on_engine(start->call, code, NULL, text);
 }
 
