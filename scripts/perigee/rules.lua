@@ -176,9 +176,20 @@ local function entity_detail(entity, rule)
 end
 
 
-local function consider(found, key, candidate)
-  local known = found[key]
-  if not known or better(candidate, known) then found[key] = candidate end
+-- Keeps the surest reading of each clause, per dimension and polarity.
+local function consider(found, candidate)
+  local clauses = found[candidate.dimension]
+  if not clauses then
+    clauses = {}
+    found[candidate.dimension] = clauses
+  end
+  local clause = clauses[candidate.clause_first]
+  if not clause then
+    clause = {}
+    clauses[candidate.clause_first] = clause
+  end
+  local known = clause[candidate.polarity]
+  if not known or better(candidate, known) then clause[candidate.polarity] = candidate end
 end
 
 
@@ -194,7 +205,7 @@ local function try_cue(state, sentence, cue, context)
     local around = scope.read(reading, sentence, a, b)
     local polarity, confidence, claim = judge(rule, around)
     if polarity then
-      consider(context.found, rule.dimension .. (polarity > 0 and "+" or "-"), {
+      consider(context.found, {
         dimension = rule.dimension, polarity = polarity, confidence = confidence, claim = claim, number = cue.number,
         first = a, last = b, clause_first = around.first, clause_last = around.last,
         detail = entity_detail(entity, rule), rule = rule, sentence = sentence,
@@ -229,7 +240,7 @@ local function try_answer(state, sentence, context)
     if a and (asked.question or sure == "sure") and not any_match(rule.unless, reading, { asked }) then
       local polarity = reply == "yes" and rule.yes_is or -rule.yes_is
       local confidence = rule.confidence - SURE[sure] - (asked.question and 0 or 1000)
-      consider(context.found, rule.dimension .. (polarity > 0 and "+" or "-"), {
+      consider(context.found, {
         dimension = rule.dimension, polarity = polarity, confidence = confidence, claim = rule[reply],
         number = 100000 + cue.number, first = sentence.first, last = sentence.last, clause_first = sentence.first,
         clause_last = sentence.last, rule = rule, sentence = sentence, detail = { answers = true },
@@ -270,21 +281,40 @@ local function make_item(state, candidate, narrow)
 end
 
 
+-- What a sentence says about a dimension: one item, or one per clause where the clauses contradict each other.
+local function settle(clauses)
+  local order, kept, yes, no = {}, {}, nil, nil
+  for first in pairs(clauses) do order[#order + 1] = first end
+  table.sort(order)
+  for _, first in ipairs(order) do
+    local plus, minus = clauses[first][1], clauses[first][-1]
+    -- One clause read two ways: the surer reading stands, and on a tie the bad news.
+    if plus and minus then
+      if plus.confidence > minus.confidence then minus = nil else plus = nil end
+    end
+    local candidate = plus or minus
+    kept[#kept + 1] = candidate
+    if plus and (not yes or better(plus, yes)) then yes = plus end
+    if minus and (not no or better(minus, no)) then no = minus end
+  end
+  if yes and no then return kept, true end
+  return { yes or no }, false
+end
+
+
 local function read_sentence(state, sentence, context)
   context.found = {}
   local list, n = cues.candidates(state.book.cue_index, state.reading, sentence, sentence.kinds)
   for k = 1, n do try_cue(state, sentence, list[k], context) end
   if context.opening then try_answer(state, sentence, context) end
   for _, dimension in ipairs(state.book.dimensions) do
-    local yes, no = context.found[dimension.name .. "+"], context.found[dimension.name .. "-"]
-    -- Both in one clause: one phrase read two ways. The surer reading stands, and on a tie the bad news.
-    if yes and no and yes.clause_first == no.clause_first then
-      if yes.confidence > no.confidence then no = nil else yes = nil end
-    end
-    local both = yes and no and true or false
-    for _, candidate in ipairs { yes or no, both and no or nil } do
-      candidate.order, candidate.narrow = sentence.order, both
-      state.candidates[#state.candidates + 1] = candidate
+    local clauses = context.found[dimension.name]
+    if clauses then
+      local kept, mixed = settle(clauses)
+      for _, candidate in ipairs(kept) do
+        candidate.order, candidate.narrow = sentence.order, mixed
+        state.candidates[#state.candidates + 1] = candidate
+      end
     end
   end
 end

@@ -30,6 +30,12 @@ local OPENINGS = {
   { "it", "is", yes = "sure" }, { "we", "have", yes = "sure" }, { "i", "have", yes = "sure" }, { "i", "can", yes = "sure" }, { "there", "is", yes = "plain" },
   { "it", "would", yes = "plain" }, { "that", "would", yes = "soft" }, { "that", "works", yes = "plain" },
   { "sounds", "good", yes = "soft" }, { "sounds", "right", yes = "sure" }, { "you", "are", "right", yes = "sure" },
+  { "you", "assume", "correctly", yes = "sure" }, { "you", "assume", "right", yes = "sure" }, { "you", "bet", yes = "sure" },
+  { "spot", "on", yes = "sure" }, { "very", "much", "so", yes = "sure" }, { "by", "all", "means", yes = "plain" }, { "for", "sure", yes = "sure" },
+  { "without", "a", "doubt", yes = "sure" }, { "i", "wish", no = true }, { "if", "only", no = true }, { "far", "from", no = true },
+  { "no", "one", no = true }, { "works", "for", yes = "plain" }, { "i", "would", "say", "so", yes = "plain" }, { "i", "believe", "so", yes = "plain" },
+  { "i", "think", "so", yes = "plain" }, { "i", "do", "not", "think", "so", no = true }, { "i", "am", "not", no = true }, { "it", "would", "not", no = true },
+  { "it", "will", yes = "plain" }, { "they", "are", yes = "plain" }, { "they", "do", yes = "plain" }, { "they", "do", "not", no = true },
   { "just", "me", yes = "plain" }, { "we", "would", "not", no = true }, { "that", "is", "not", no = true }, { "i", "would", "not", no = true },
 }
 -- Short forms that must stand alone ("I have." but not "I have a question").
@@ -73,7 +79,7 @@ function M.read(reading, sentence)
   local word, following = words[i], words[i + 1]
   if word == "yes" and following == "and" and words[i + 2] == "no" then return nil end
   if NO[word] then
-    if i < last and (NOT_AN_ANSWER[following] or following == "one") then return nil end
+    if i < last and (NOT_AN_ANSWER[following] or following == "one" and i + 1 < last and words[i + 2] ~= "'s") then return nil end
     return "no", "sure"
   end
   local phrase = opening(words, i, last)

@@ -95,10 +95,15 @@ local function exceeds(limit, offer)
 end
 
 
+-- The last offer counts; an extra named later ("the support plan is $300") is small beside the price and replaces nothing.
 local function last_offer(list, name)
-  local last
+  local largest, last = 0, nil
   for _, offer in ipairs(list) do
-    if offer.name == name and offer.entity then last = offer end
+    if offer.name == name and offer.entity then largest = math.max(largest, offer.entity.amount or 0) end
+  end
+  for _, offer in ipairs(list) do
+    local entity = offer.name == name and offer.entity
+    if entity and (entity.amount or 0) * 2 >= largest then last = offer end
   end
   return last
 end

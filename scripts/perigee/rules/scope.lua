@@ -89,6 +89,7 @@ local function negators_before(reading, first, a)
       local harmless = HARMLESS[following or ""] or breaks[i + 1] == "," and i + 1 <= a
         or word == "no" and i == first and SUBJECTS[following or ""]
         or word == "doubt" and i > first and words[i - 1] == "no"
+        or word == "without" and a - i > 3
       if not harmless then
         count = count + 1
         denies = a - i <= DENIES_WITHIN and not TAKES_BACK[word]
