@@ -20,6 +20,7 @@ void library_push_text(lua_State *L, int index)
 {
 	if (index < 0)
 		index = lua_gettop(L) + 1 + index;
+	watchdog_check_stack(L);
 	if (lua_type(L, index) == LUA_TTABLE && luaL_callmeta(L, index, "__tostring")) {
 		if (lua_type(L, -1) != LUA_TSTRING)
 			luaL_error(L, "'__tostring' must return a string");

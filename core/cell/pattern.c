@@ -488,10 +488,12 @@ static void add_value(struct match *m, luaL_Buffer *b, const char *s, const char
 		add_string(m, b, s, e);
 		return;
 	case LUA_TFUNCTION:
+		watchdog_check_stack(L);
 		lua_pushvalue(L, 3);
 		lua_call(L, push_captures(m, s, e), 1);
 		break;
 	default:
+		watchdog_check_stack(L); /* __index may be a function */
 		push_capture(m, 0, s, e);
 		lua_gettable(L, 3);
 		break;

@@ -47,6 +47,9 @@ end
 
 -- The handler runs behind the unwinding (nothing of the author's runs on an overflowing stack) and gets the traceback as its second argument.
 local function xpcall(f, handler, ...)
+  if type(handler) ~= "function" then
+    error("bad argument #2 to 'xpcall' (function expected, got " .. type(handler) .. ")", 2)
+  end
   return after_xpcall(handler, raw_xpcall(f, on_error, ...))
 end
 

@@ -250,6 +250,7 @@ _Noreturn void stem_main(int fd, int zygote)
 	struct sigaction action = { .sa_handler = on_child };
 	sigset_t child;
 
+	watchdog_stack_begin();
 	jail_child(zygote);
 	prctl(PR_SET_NAME, "perigee-stem", 0, 0, 0);
 	if (dup3(jail_null, 0, 0) < 0 || dup3(jail_null, 1, 0) < 0 || dup3(jail_null, 2, 0) < 0 || (fd != SOCKET && dup3(fd, SOCKET, 0) < 0) ||

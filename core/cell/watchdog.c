@@ -5,11 +5,15 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <lauxlib.h>
+
 #define TICK_MS 10
 #define DEAF_FACTOR 4  /* budgets without any reaction until the process gives up */
+#define STACK_MAX ((ptrdiff_t)1 << 20)  /* an error unwinds its C frames in quadratic time */
 #define EVERY_EVENT (LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE)
 
 /* What a signal handler touches has to be global; there is one VM in a process. */
@@ -19,6 +23,7 @@ static struct {
 	volatile sig_atomic_t struck;  /* enum budget */
 	volatile sig_atomic_t collect;
 	volatile int ticks, ticks_max;
+	const char *stack;             /* an address in the outermost frame */
 } dog;
 
 static const struct {
@@ -114,6 +119,19 @@ int watchdog_raise(lua_State *L)
 {
 	fault_push_strike(L);
 	return lua_error(L);
+}
+
+void watchdog_stack_begin(void)
+{
+	dog.stack = __builtin_frame_address(0);
+}
+
+void watchdog_check_stack(lua_State *L)
+{
+	const char *here = __builtin_frame_address(0);
+
+	if (dog.stack && dog.stack - here > STACK_MAX)
+		luaL_error(L, "stack overflow (functions of the library that call back, nested too deep)");
 }
 
 void watchdog_collect_soon(void)

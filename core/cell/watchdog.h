@@ -24,5 +24,9 @@ enum budget watchdog_struck(void);
 const char *watchdog_code(enum budget budget);   /* "budget.cpu" */
 const char *watchdog_text(enum budget budget);   /* for people */
 int watchdog_raise(lua_State *L);                /* raise the strike (there is one); allocates nothing */
+/* C code that calls Lua code that may call it again: raise "stack overflow" long before the C stack ends. Called from the outermost C frame once, to know where
+ * the stack begins. */
+void watchdog_stack_begin(void);
+void watchdog_check_stack(lua_State *L);
 /* Have a full collection run at the next VM instruction; from the allocator. */
 void watchdog_collect_soon(void);
