@@ -122,6 +122,8 @@ print_table(const json_t *items, const struct column *columns)
 	for (size_t i = 0; i < count; i++)
 		if (columns[i].listed)
 			add_padded(&out, columns[i].name, widths[i] + 2);
+	while (out.n && out.p[out.n - 1] == ' ')
+		out.n--;
 	buf_addf(&out, "%s\n", style.off);
 	for (size_t row = 0; row < rows; row++) {
 		for (size_t i = 0; i < count; i++)

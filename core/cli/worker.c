@@ -44,8 +44,7 @@ log_faults(const char *tenant, const json_t *report)
 }
 
 struct reloading {
-	struct worker *worker;
-	char *tenant, *before;
+	char *tenant;
 };
 
 static void
@@ -53,14 +52,12 @@ worker_on_loaded(void *arg, int code, const json_t *manifest, const json_t *repo
 {
 	struct reloading *r = arg;
 	(void)manifest;
+	(void)digest;
 	if (code && report)
 		log_faults(r->tenant, report);
 	else if (code)
 		log_event(LOG_ERROR, "bundle.refused", "tenant", r->tenant, "error", err_title(code), NULL);
-	else if (digest && (!r->before || strcmp(r->before, digest) != 0))
-		log_event(LOG_INFO, "bundle.live", "tenant", r->tenant, "digest", digest, NULL);
 	free(r->tenant);
-	free(r->before);
 	free(r);
 }
 
@@ -69,16 +66,13 @@ reload_tenant(struct worker *w, const char *tenant)
 {
 	struct bundle *bundle = NULL;
 	struct errbuf e;
-	const char *before = engine_bundle_digest(w->host.engine, str_of(tenant));
 
 	if (bundle_collect(w->options->settings->root, tenant, &bundle, &e)) {
 		log_event(LOG_ERROR, "bundle.refused", "tenant", tenant, "error", e.text, NULL);
 		return;
 	}
 	struct reloading *r = mem_alloc(sizeof *r);
-	r->worker = w;
 	r->tenant = mem_copy(str_of(tenant));
-	r->before = before ? mem_copy(str_of(before)) : NULL;
 	engine_load_bundle(worker_on_loaded, r, w->host.engine, str_of(tenant), bundle);
 }
 

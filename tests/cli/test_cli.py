@@ -1,10 +1,11 @@
 """The command line as its users meet it: help, exit codes, errors in one line that say what to do, settings in their layers."""
-import json, os, shutil, signal, socket, subprocess, sys, tempfile, time
+import json, os, select, shutil, signal, socket, subprocess, sys, tempfile, time
 
 PROGRAM = os.environ.get("PERIGEE_PROGRAM", os.path.join(os.path.dirname(__file__), "..", "..", "build", "perigee"))
 HERE = os.path.dirname(os.path.abspath(__file__))
 COMMANDS = "dev serve run test check replay runs records events approvals tenant key doctor version".split()
 number = failures = 0
+running = []
 
 
 def test(name, good, detail=""):
@@ -70,6 +71,15 @@ return agent "greeter" {
 
 def make_root(folder, version="hello"):
     write(folder, "scripts/agents/greeter.lua", AGENT.replace("VERSION", version))
+
+
+def is_alive(pid):
+    """There, and not a zombie whose new parent has not looked yet."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def one_line(text):
@@ -206,11 +216,12 @@ class Host:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PERIGEE_")}
         self.log = open(os.path.join(folder, "log"), "w+")
         self.process = subprocess.Popen([PROGRAM, *words, "--listen", "127.0.0.1:0"], cwd=folder, env=environment, stdout=subprocess.PIPE,
-                                        stderr=self.log, text=True)
+                                        stderr=self.log, bufsize=0)
+        running.append(self.process)
         self.lines, self.address, self.key = [], None, None
         began = time.monotonic()
         while self.address is None:
-            line = self.process.stdout.readline()
+            line = self.process.stdout.readline().decode()
             if not line:
                 break
             self.lines.append(line)
@@ -219,9 +230,11 @@ class Host:
         self.ready_s = time.monotonic() - began
 
     def read_more(self):
-        os.set_blocking(self.process.stdout.fileno(), False)
-        time.sleep(0.2)
-        self.lines += (self.process.stdout.read() or "").splitlines(True)
+        while select.select([self.process.stdout], [], [], 0.3)[0]:
+            line = self.process.stdout.readline()
+            if not line:
+                break
+            self.lines.append(line.decode())
         for line in self.lines:
             if line.startswith("key: "):
                 self.key = line[5:].strip()
@@ -265,10 +278,10 @@ class Host:
             self.process.kill()
             code = "late"
         deadline = time.monotonic() + 5
-        while time.monotonic() < deadline and any(os.path.exists("/proc/%d" % p) for p in left):
+        while time.monotonic() < deadline and any(map(is_alive, left)):
             time.sleep(0.02)
         self.log.seek(0)
-        return code, [p for p in left if os.path.exists("/proc/%d" % p)], self.log.read()
+        return code, [p for p in left if is_alive(p)], self.log.read()
 
 
 def eventually(check, timeout=10):
@@ -386,4 +399,10 @@ def main():
     return 1 if failures else 0
 
 
-sys.exit(main())
+try:
+    sys.exit(main())
+finally:
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
