@@ -6,7 +6,7 @@ local errors = require("perigee.errors")
 
 local records = {}
 
-local ATTEMPTS = 5
+local ATTEMPTS = 20
 
 ---@class perigee.Record
 ---@field kind string
@@ -132,7 +132,7 @@ function records.history(kind, id, options)
   return items
 end
 
----Read, change, write; again when somebody else wrote in between (five times at most).
+---Read, change, write; again when somebody else wrote in between (20 times at most, with growing pauses).
 ---The function gets the body ({} for a new record) and changes it, or returns the new one.
 ---@param kind string
 ---@param id string
@@ -160,6 +160,10 @@ function records.update(kind, id, change)
     end
     if errors.code(result) ~= "records.conflict" or attempt == ATTEMPTS then
       error(result, 0)
+    end
+    if attempt > 1 then
+      -- writers in step would lose to the same one for ever
+      effects.call("time.sleep", { ms = math.random(1, 4 * attempt) })
     end
   end
 end
