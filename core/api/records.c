@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES_MAX 8
+#define TRIES_MAX 64
 
 struct change {
 	bool delete;
