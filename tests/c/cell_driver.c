@@ -200,7 +200,7 @@ void stem_load(struct stem *stem, json_t *files, const char *mode, const char *l
 	json_decref(load);
 }
 
-void stem_close(struct stem *stem)
+void driver_close_stem(struct stem *stem)
 {
 	close(stem->socket);
 	close(stem->pidfd);
@@ -294,7 +294,7 @@ void cell_start(struct cell *cell, const char *capability, const char *input, in
 	buf_free(&start);
 }
 
-void cell_send(struct cell *cell, enum frame_type type, uint32_t sequence, const char *payload)
+void driver_send(struct cell *cell, enum frame_type type, uint32_t sequence, const char *payload)
 {
 	send_frame(cell->socket, type, sequence, str_of(payload), -1);
 }

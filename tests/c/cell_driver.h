@@ -52,14 +52,14 @@ bool driver_next(struct driver *driver, struct message *out);         /* false: 
 /* files: a JSON object path → source (borrowed). limits may be NULL. Waits for MANIFEST or ERROR. */
 void stem_load(struct stem *stem, json_t *files, const char *mode, const char *limits, struct message *answer);
 void stem_load_text(struct stem *stem, const char *payload, struct message *answer);
-void stem_close(struct stem *stem);
+void driver_close_stem(struct stem *stem);
 void stem_fork(struct stem *stem, struct cell *cell);                 /* waits for FORKED */
 bool stem_next(struct stem *stem, struct message *out);               /* false: end of file */
 void stem_wait_exit(struct stem *stem, uint32_t cell, struct exit_report *report);
 
 /* input is JSON text; replay counts the outcomes that follow. */
 void cell_start(struct cell *cell, const char *capability, const char *input, int replay);
-void cell_send(struct cell *cell, enum frame_type type, uint32_t sequence, const char *payload);
+void driver_send(struct cell *cell, enum frame_type type, uint32_t sequence, const char *payload);
 void cell_outcome(struct cell *cell, uint32_t effect, const char *ok);
 bool cell_next(struct cell *cell, struct message *out, int timeout_ms); /* false: end of file or nothing in time */
 void cell_close(struct cell *cell);

@@ -42,7 +42,7 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
 	(void)state;
-	stem_close(&stem);
+	driver_close_stem(&stem);
 	assert_int_equal(driver_close(&driver), 0);
 	return 0;
 }
@@ -128,7 +128,7 @@ static void cancel_and_end_of_file_end_a_waiting_cell(void **state)
 		assert_int_equal(message.type, FRAME_EFFECT);
 		message_free(&message);
 		if (how == 0)
-			cell_send(&cell, FRAME_CANCEL, 0, "");
+			driver_send(&cell, FRAME_CANCEL, 0, "");
 		else if (how == 1)
 			shutdown(cell.socket, SHUT_WR);
 		else
@@ -202,9 +202,9 @@ static void a_stem_that_ends_is_reported(void **state)
 	assert_int_equal(message.sequence, 8);
 	assert_string_equal(message.text, "{\"signal\":9,\"status\":0}");
 	message_free(&message);
-	stem_close(&other);
+	driver_close_stem(&other);
 	driver_stem(&driver, 9, &other);
-	stem_close(&other); /* end of file */
+	driver_close_stem(&other); /* end of file */
 	assert_true(driver_next(&driver, &message));
 	assert_int_equal(message.sequence, 9);
 	assert_string_equal(message.text, "{\"signal\":0,\"status\":0}");

@@ -61,7 +61,7 @@ describe("records", function()
     assert.same({ count = 2 }, puts[2].body)
   end)
 
-  it("tries again on a conflict, five times at most", function()
+  it("tries again on a conflict, twenty times at most", function()
     local _, versions = fake_records()
     local one = thing()
     local attempts = 0
@@ -81,7 +81,7 @@ describe("records", function()
         return body
       end)
     end, "records.conflict")
-    assert.equal(5, attempts)
+    assert.equal(20, attempts)
   end)
 
   it("does not hide an error of the function", function()
