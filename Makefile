@@ -196,21 +196,30 @@ $(BUILD)/tests/%.o: tests/c/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
 	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) $(CMOCKA_CFLAGS) -Itests/c -c -o $@ $<
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_HELPERS:tests/c/%.c=$(BUILD)/tests/%.o) $(LINKABLE_OBJECTS)
+# Archives, so that a program takes what it uses: a test may bring its own version of a module.
+$(BUILD)/libperigee.a: $(LINKABLE_OBJECTS)
+	@rm -f $@
+	$(call say,AR  ,$@)ar rcs $@ $^
+
+$(BUILD)/tests/libhelpers.a: $(TEST_HELPERS:tests/c/%.c=$(BUILD)/tests/%.o)
+	@rm -f $@
+	$(call say,AR  ,$@)ar rcs $@ $^
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/libhelpers.a $(BUILD)/libperigee.a
 	$(call say,LINK,$@)$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) $(CMOCKA_LIBS) -lm
 
 $(BUILD)/bench/%.o: bench/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
 	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
 
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LINKABLE_OBJECTS)
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libperigee.a
 	$(call say,LINK,$@)$(CC) $(LINK) $(LINK_HARDENING) -o $@ $^ $(HOST_LIBS) -lm
 
 $(BUILD)/fuzzers/%.o: tests/fuzz/%.c | $(GENERATED_HEADERS)
 	@mkdir -p $(@D)
 	$(call say,CC  ,$<)$(CC) $(COMMON) $(HARDENING) $(HOST_CFLAGS) -c -o $@ $<
 
-$(BUILD)/fuzzers/%: $(BUILD)/fuzzers/%.o $(LINKABLE_OBJECTS)
+$(BUILD)/fuzzers/%: $(BUILD)/fuzzers/%.o $(BUILD)/libperigee.a
 	$(call say,LINK,$@)$(CC) $(LINK) -fsanitize=fuzzer,address,undefined -o $@ $^ $(HOST_LIBS) -lm
 
 # embedded runtime

@@ -22,6 +22,7 @@ struct examples {
 	json_t *input;
 	struct invocation *running;
 	struct style style;
+	struct buf overview;
 	struct loop_item next;
 	int64_t began_us;
 	void (*done)(void *arg, size_t runs, size_t failures);
@@ -119,6 +120,7 @@ examples_on_done(void *arg, const struct invocation_end *end)
 		buf_addf(&place, "%s/%s/input.json", x->folder, name);
 		struct scorecard_page deal = { title, buf_text(&place), x->input, end->output, end->took_us };
 		scorecard_print(&page, &x->style, &deal);
+		scorecard_print_line(&x->overview, &x->style, &deal);
 		print(&page);
 		buf_free(&place);
 		buf_free(&page);
@@ -135,7 +137,9 @@ finish(struct examples *x)
 {
 	double seconds = (double)(clock_monotonic_us() - x->began_us) / 1e6;
 	struct buf line;
-	buf_init(&line, 512);
+	buf_init(&line, PAGE_MAX);
+	buf_addf(&line, "\n%s──%s %sOverview%s\n", x->style.dim, x->style.off, x->style.bold, x->style.off);
+	buf_add_str(&line, buf_str(&x->overview));
 	buf_addf(&line, "\n%s%zu conversation%s in %.2f s%s", x->style.bold, x->count, x->count == 1 ? "" : "s", seconds, x->style.off);
 	if (x->failures)
 		buf_addf(&line, ", %s%zu failed%s", x->style.red, x->failures, x->style.off);
@@ -203,6 +207,7 @@ examples_start(struct host *host, const char *folder, const char *tenant, void (
 	x->done = done;
 	x->arg = arg;
 	x->began_us = clock_monotonic_us();
+	buf_init(&x->overview, PAGE_MAX);
 	int code = list_folder(x, e);
 	if (code) {
 		examples_free(x);
@@ -223,6 +228,7 @@ examples_free(struct examples *x)
 		free(x->names[i]);
 	free(x->names);
 	json_decref(x->input);
+	buf_free(&x->overview);
 	free(x->folder);
 	free(x->tenant);
 	free(x);

@@ -4,6 +4,8 @@
  */
 #include "cli/scorecard_print.h"
 
+#include "base/clock.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -145,6 +147,18 @@ is_against(const json_t *item)
 	return json_member_int(item, "polarity", 1) < 0;
 }
 
+/* "2023-12-04T10:02:18.000Z" → "2023-12-04 10:02:18"; anything else as the source gave it. */
+static void
+add_time(struct buf *b, struct str time)
+{
+	int64_t at_us;
+	bool whole = time.n >= 19 && time_parse(time, &at_us);
+	for (size_t i = 0; i < (whole ? 19 : time.n); i++)
+		buf_add_char(b, whole && i == 10 ? ' ' : time.p[i]);
+	if (whole && time.p[time.n - 1] != 'Z')
+		buf_add_str(b, (struct str){ time.p + time.n - 6, 6 });
+}
+
 /* ✓ “We have 40k set aside for it.”
  *   Dana Ortiz · 00:12:31 · bytes 812–848 */
 static void
@@ -171,8 +185,10 @@ add_quote(struct page *p, const json_t *item, bool first)
 	struct str said_at = json_member_str(item, "said_at");
 	add_flat(&quote, json_member_str(item, "speaker"));
 	buf_add_str(&text, quote.n ? buf_str(&quote) : STR("someone"));
-	if (said_at.n)
-		buf_addf(&text, " · %.*s", STR_ARG(said_at));
+	if (said_at.n) {
+		buf_add_text(&text, " · ");
+		add_time(&text, said_at);
+	}
 	buf_addf(&text, " · bytes %lld–%lld", (long long)json_member_int(item, "start", 0), (long long)json_member_int(item, "end", 0));
 	add_spaces(p->out, TEXT_COLUMN + 2);
 	add_wrapped(p, buf_str(&text), TEXT_COLUMN + 2, TEXT_COLUMN + 2, s->dim);
@@ -463,6 +479,48 @@ add_heading(struct page *p, const struct scorecard_page *page)
 	struct str status = json_member_str(p->output, "status");
 	if (status.n && !str_is(status, "ok"))
 		buf_addf(p->out, "   %s%.*s%s\n", s->yellow, STR_ARG(status), s->off);
+}
+
+/* -- the overview ----------------------------------------------------------------------------------------------------- */
+
+static void
+add_cell(struct buf *out, struct str text, size_t width, const char *colour, const struct style *s)
+{
+	struct buf flat;
+	buf_init(&flat, 1 << 14);
+	add_flat(&flat, text);
+	for (size_t i = 0; i < flat.n; i++)
+		flat.p[i] = flat.p[i] == '_' ? ' ' : flat.p[i];
+	bool cut = text_columns(buf_str(&flat)) > width;
+	while (cut && text_columns(buf_str(&flat)) >= width) {
+		do
+			flat.n--;
+		while (((unsigned char)flat.p[flat.n] & 0xc0) == 0x80);
+	}
+	if (cut)
+		buf_add_text(&flat, "…");
+	buf_addf(out, "%s%s%s", colour, buf_text(&flat), s->off);
+	add_spaces(out, width + 2 - text_columns(buf_str(&flat)));
+	buf_free(&flat);
+}
+
+void
+scorecard_print_line(struct buf *out, const struct style *style, const struct scorecard_page *page)
+{
+	const json_t *card = json_member(json_member(page->output, "scorecards"), "bant"), *qualified = json_member(card, "qualified");
+	struct str blocker = json_member_str(card, "blocker"), action = json_member_str(json_member(page->output, "next_action"), "action");
+	const char *verdict = json_is_true(qualified) ? "qualified" : json_is_false(qualified) ? "not qualified" : "open";
+	const char *colour = json_is_true(qualified) ? style->green : json_is_false(qualified) ? style->red : style->yellow;
+	size_t width = (size_t)(style->columns > WIDTH_MOST ? WIDTH_MOST : style->columns < 90 ? 90 : style->columns);
+
+	add_spaces(out, 2);
+	add_cell(out, str_of(page->title), width - 58, "", style);
+	add_cell(out, str_of(verdict), 13, colour, style);
+	add_cell(out, blocker.n ? blocker : STR("-"), 10, style->red, style);
+	add_cell(out, action.n ? action : STR("-"), 27, style->cyan, style);
+	while (out->n && out->p[out->n - 1] == ' ')
+		out->n--;
+	buf_add_char(out, '\n');
 }
 
 void

@@ -11,3 +11,5 @@ struct scorecard_page {
 	int64_t took_us;
 };
 void scorecard_print(struct buf *out, const struct style *style, const struct scorecard_page *page);
+/* One line of it, for an overview: title, BANT's verdict, what blocks it, the next action. */
+void scorecard_print_line(struct buf *out, const struct style *style, const struct scorecard_page *page);
