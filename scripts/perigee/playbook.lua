@@ -7,7 +7,7 @@ local cues = require "perigee.rules.cues"
 
 local M = {}
 
-local STRENGTH = { strong = 9000, plain = 7500, weak = 4500 }
+local STRENGTH = { strong = 9000, plain = 7500, fair = 6500, weak = 4500 }
 
 local PLAYBOOK_KEYS = {
   title = "string", dimensions = "table", words = "table", offers = "table", questions = "table", gates = "table",
@@ -87,7 +87,7 @@ end
 
 local function strength_of(context, path, group)
   local value = STRENGTH[group.strength or "plain"]
-  if not value then refuse(context, path .. ".strength must be strong, plain or weak") end
+  if not value then refuse(context, path .. ".strength must be strong, plain, fair or weak") end
   return value
 end
 
