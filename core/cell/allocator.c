@@ -8,7 +8,10 @@
 #define STEP 16u            /* classes 0..63: 16, 32, … 1024 bytes */
 #define STEPPED_MAX 1024u
 #define SMALL_MAX 65536u    /* classes 64..87: four to each doubling up to 64 KiB */
-#define CHUNK (1u << 20)
+#define CHUNK (2u << 20)    /* the size of a huge page, and aligned to it */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25    /* Linux 6.1 */
+#endif
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -37,12 +40,34 @@ static void *map(size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static char *map_chunk(struct arena *arena)
+{
+	char *p, *aligned;
+
+	if (arena->frozen) { /* in a cell: small pages, which cost nothing until they are touched */
+		p = map(CHUNK);
+		if (p)
+			madvise(p, CHUNK, MADV_NOHUGEPAGE);
+		return p;
+	}
+	p = map(2 * (size_t)CHUNK);
+	if (!p)
+		return NULL;
+	aligned = (char *)round_up((uintptr_t)p, CHUNK);
+	if (aligned > p)
+		munmap(p, (size_t)(aligned - p));
+	munmap(aligned + CHUNK, (size_t)(p + CHUNK - aligned));
+	if (arena->chunks < ARENA_CHUNKS)
+		arena->chunk[arena->chunks++] = aligned;
+	return aligned;
+}
+
 static void *cut(struct arena *arena, size_t size)
 {
 	void *p;
 
 	if ((size_t)(arena->bump_end - arena->bump) < size) {
-		p = map(CHUNK); /* the rest of the old chunk, at most 64 KiB, is given up */
+		p = map_chunk(arena); /* the rest of the old chunk, at most 64 KiB, is given up */
 		if (!p)
 			return NULL;
 		arena->bump = p;
@@ -126,10 +151,14 @@ void arena_limit(struct arena *arena, size_t limit_bytes, size_t mark_bytes)
 
 void arena_freeze(struct arena *arena)
 {
-	uintptr_t fresh = round_up((uintptr_t)arena->bump, PAGE);
+	size_t i;
 
+	for (i = 0; i < arena->chunks; i++)
+		madvise(arena->chunk[i], CHUNK, MADV_COLLAPSE); /* or not: it is as right without */
+	arena->frozen = true;
 	memset(arena->free, 0, sizeof arena->free);
-	arena->bump = fresh < (uintptr_t)arena->bump_end ? (char *)fresh : arena->bump_end;
+	arena->bump = map_chunk(arena); /* one for the cells, which need not ask for it then */
+	arena->bump_end = arena->bump ? arena->bump + CHUNK : NULL;
 }
 
 size_t arena_used(const struct arena *arena)

@@ -217,7 +217,6 @@ void jail_enter(void)
 	need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
 	drop_user();
 	need(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable");
-	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a huge page per cell would be two megabytes to clear */
 	enter_landlock();
 	limit(RLIMIT_CORE, 0, "RLIMIT_CORE");
 	limit(RLIMIT_FSIZE, 0, "RLIMIT_FSIZE");
