@@ -30,7 +30,7 @@ FNR == 1 {
 	printf "\t{ \"%s\", \"%s\", %d, \"%s\",", part[1], part[2], number, name
 }
 {
-	gsub(/\\/, "\\\\"); gsub(/"/, "\\\"")
+	gsub(/\\/, "&&"); gsub(/"/, "\\\\&")
 	printf "\n\t\t\"%s\\n\"", $0
 }
 END {

@@ -51,7 +51,7 @@ FNR == 1 { finish(); key = "" }
 /[^ \t]/ {
 	if (name == "") { fault("SQL before the first `-- name:`"); next }
 	line = trimmed($0)
-	gsub(/\\/, "\\\\", line); gsub(/"/, "\\\"", line)
+	gsub(/\\/, "&&", line); gsub(/"/, "\\\\&", line)
 	sql = sql "\n\t\t\"" line "\\n\""
 }
 END {
