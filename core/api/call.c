@@ -307,12 +307,19 @@ enum flow_result call_store_failed(struct call *call)
 
 enum flow_result call_engine_failed(struct call *call)
 {
-	bool internal = err_class(call->code) != ERR_CLASS_CALLER && err_class(call->code) != ERR_CLASS_QUOTA;
-
-	if (internal)
+	switch (call->code) {
+	case ERR_STORE:
+	case ERR_IO:
+	case ERR_FULL:
+	case ERR_PROTOCOL:
+	case ERR_BUG:
+		/* What went wrong inside is for the log, not for the client. */
 		log_event(LOG_ERROR, "http.engine_failed", "operation", call->route->operation_id, "error", err_name(call->code), "text",
 		          call->text ? call->text : "", NULL);
-	return flow_fail(&call->flow, call->code, "%s", !internal && call->text ? call->text : err_title(call->code));
+		return flow_fail(&call->flow, call->code, "%s", err_title(call->code));
+	default:
+		return flow_fail(&call->flow, call->code, "%s", call->text ? call->text : err_title(call->code));
+	}
 }
 
 void call_on_engine(void *arg, int code, const json_t *result, const char *text)

@@ -142,6 +142,27 @@ static void tag_of(const struct route *route, char *out, size_t size)
 	out[0] = (char)toupper((unsigned char)out[0]);
 }
 
+static json_t *description_of(const struct route *route)
+{
+	struct buf text;
+	json_t *description;
+
+	buf_init(&text, 500);
+	if (route->scope == SCOPE_PUBLIC)
+		buf_add_text(&text, "Needs no key.");
+	else if (route->scope == SCOPE_LOOPBACK)
+		buf_add_text(&text, "Needs no key on the host's own machine, the scope admin elsewhere.");
+	else
+		buf_addf(&text, "Needs the scope %s.", scope_name(route->scope));
+	if (route->flags & ROUTE_STREAM)
+		buf_add_text(&text, " Server-sent events: effect, outcome, log, status; ids are positions in the history.");
+	if (route->flags & ROUTE_ANY_QUERY)
+		buf_add_text(&text, " sort takes FIELD or -FIELD.");
+	description = json_new_str(buf_str(&text));
+	buf_free(&text);
+	return description;
+}
+
 json_t *openapi_operation(const struct route *route)
 {
 	json_t *operation = json_object(), *responses = json_object(), *parameters = parameters_of(route);
@@ -151,6 +172,7 @@ json_t *openapi_operation(const struct route *route)
 	snprintf(status, sizeof status, "%d", route->status ? route->status : 200);
 	json_put_text(operation, "operationId", route->operation_id);
 	json_put_text(operation, "summary", route->summary);
+	json_put(operation, "description", description_of(route));
 	json_put(operation, "tags", json_pack("[s]", tag));
 	if (json_array_size(parameters))
 		json_put(operation, "parameters", json_incref(parameters));
@@ -224,6 +246,26 @@ static json_t *components(void)
 	return value;
 }
 
+static json_t *tags(void)
+{
+	static const struct {
+		const char *name, *description;
+	} all[] = {
+		{ "Host", "Health, metrics and this document." },
+		{ "Agents", "Who there is, what they can do, and doing it." },
+		{ "Runs", "Durable calls: what became of them, what happens in them, and a word to them." },
+		{ "Records", "JSON documents of declared kinds, with versions and history." },
+		{ "Evidence", "What is known about a deal, with the customer's words and where they stand." },
+		{ "Approvals", "Questions that a run asks a person." },
+		{ "Events", "CloudEvents 1.0." },
+	};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "name", all[i].name, "description", all[i].description));
+	return list;
+}
+
 /* A tenant's key shows its manifest; without a key there is one to show only where there is one tenant. */
 static const json_t *manifest_of(const struct call *call)
 {
@@ -275,6 +317,7 @@ void handle_openapi(struct call *call)
 	BUG_ON(!document);
 	paths = paths_of(json_object_size(json_member(manifest, "agents")) > 0);
 	openapi_add_capabilities(paths, (json_t *)(uintptr_t)json_member(all, "schemas"), manifest);
+	json_put(document, "tags", tags());
 	json_put(document, "paths", paths);
 	json_put(document, "components", all);
 	call_reply(call, 200, document);
