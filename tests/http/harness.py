@@ -98,30 +98,35 @@ class Host:
         self.environment.update(environment or {})
         for tenant in tenants:
             self.perigee("tenant", "create", tenant)
-        self.said, self.key, self.address = [], None, None
-        self.process = subprocess.Popen([PROGRAM, "dev", "--root", root, "--store", self.store, "--listen", "127.0.0.1:0", *words],
+        self.root, self.words, self.key = root, words, None
+        self.start_host()
+
+    def start_host(self):
+        """On the store that is there; again after its end."""
+        self.said, self.address = [], None
+        self.ready = threading.Event()
+        self.process = subprocess.Popen([PROGRAM, "dev", "--root", self.root, "--store", self.store, "--listen", "127.0.0.1:0", *self.words],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment,
                                         cwd=self.folder, start_new_session=True)
-        self.ready = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=(self.process.stdout, self.said, self.ready), daemon=True).start()
         if not self.ready.wait(60) or not self.address:
             self.stop()
             raise SystemExit("the host did not come up:\n" + "".join(self.said))
         self.port = int(self.address.rsplit(":", 1)[1])
 
-    def _read(self):
-        for line in self.process.stdout:
-            self.said.append(line)
+    def _read(self, output, said, ready):
+        for line in output:
+            said.append(line)
             plain = re.sub(r"\x1b\[[0-9;]*m", "", line)
             at = re.search(r"listening on http://(\S+)", plain)
             key = re.match(r"keys?: (\S+)", plain)
             if at:
                 self.address = at.group(1)
+            if key and key.group(1).startswith("pg_"):
+                self.key = key.group(1)
             if key:
-                self.key = key.group(1) if key.group(1).startswith("pg_") else None
-            if self.address and key:
-                self.ready.set()
-        self.ready.set()
+                ready.set()
+        ready.set()
 
     def perigee(self, *words, check=True):
         done = subprocess.run([PROGRAM, *words, "--store", self.store], capture_output=True, text=True, env=self.environment,

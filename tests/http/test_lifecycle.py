@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""What clients see while a host goes down and comes up again."""
+import os, sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import *
+
+
+def again(host, how):
+    """End the host so, then start it on the same store."""
+    host.process.send_signal(how)
+    code = host.process.wait(30)
+    host.start_host()
+    return code
+
+
+host = Host()
+
+
+@test
+def a_host_that_goes_down_answers_what_waits_and_ends_streams():
+    run = host.start("sleep", {"ms": 60000})
+    host.wait_run(run, "waiting")
+    events = Events(host, "/v1/runs/%s/events" % run)
+    kept = http.client.HTTPConnection("127.0.0.1", host.port)
+    kept.request("GET", "/health")
+    kept.getresponse().read()
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(host.post("/v1/agents/probe/sleep", {"ms": 60000}, headers={"Prefer": "wait=60"})))
+    waiting.start()
+    time.sleep(0.5)
+    told = []
+    reading = threading.Thread(target=lambda: told.extend(events))
+    reading.start()
+    started = time.monotonic()
+    code = again(host, signal.SIGTERM)
+    waiting.join(10)
+    reading.join(10)
+    equal(code, 0)
+    true(time.monotonic() - started < 10, "it took %.1f s" % (time.monotonic() - started))
+    equal([a.status for a in answers], [202])
+    equal(answers[0].json["status"], "waiting")
+    true(not reading.is_alive() and told and told[-1][1] != "end", told)
+    for waiter in (run, answers[0].json["run"]):
+        equal(host.get("/v1/runs/" + waiter).json["status"], "waiting")
+        equal(host.post("/v1/runs/%s/cancel" % waiter).status, 200)
+
+
+@test
+def what_was_accepted_survives_a_kill():
+    run = host.start("hear", {})
+    host.wait_run(run, "waiting")
+    host.put("/v1/records/note/kept", {"owner": "a"})
+    again(host, signal.SIGKILL)
+    equal(host.get("/v1/records/note/kept").json["body"], {"owner": "a"})
+    equal(host.get("/v1/runs/" + run).json["status"], "waiting")
+    equal(host.post("/v1/runs/%s/signals/word" % run, {"after": "the kill"}).status, 202)
+    equal(host.wait_run(run, "succeeded")["output"], {"payload": {"after": "the kill"}})
+
+
+@test
+def an_idempotency_key_outlives_the_host():
+    first = host.post("/v1/agents/probe/echo", {"text": "x"}, headers={"Idempotency-Key": "outlives"}).json["run"]
+    again(host, signal.SIGKILL)
+    second = host.post("/v1/agents/probe/echo", {"text": "x"}, headers={"Idempotency-Key": "outlives"})
+    equal(second.json["run"], first)
+    problem(host.post("/v1/agents/probe/echo", {"text": "y"}, headers={"Idempotency-Key": "outlives"}), 422, "idempotency.mismatch")
+
+
+@test
+def a_stream_is_taken_up_at_the_next_host():
+    run = host.start("hear", {})
+    host.wait_run(run, "waiting")
+    again(host, signal.SIGTERM)
+    events = Events(host, "/v1/runs/%s/events" % run)
+    equal(host.post("/v1/runs/%s/signals/word" % run, 1).status, 202)
+    told = list(events)
+    equal(told[-1][1], "end")
+    equal(told[-1][2]["output"], {"payload": 1})
+
+
+main(host)
