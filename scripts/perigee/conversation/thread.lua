@@ -124,6 +124,8 @@ local function add(out, block)
   if not block.from or block.to < block.from then return end
   local source = block.source
   local stop = M.end_of_words(source, block.from - 1, block.to)
+  local _, blank = source:find("^%s+", block.from)
+  if blank then block.from = blank + 1 end
   local words = source:sub(block.from, stop)
   if words:find("[^%s>]") then
     out[#out + 1] = { speaker = block.speaker, said_at = block.said_at, start = block.from - 1, stop = stop, quoted = block.quoted,

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Follows docs/authors.md: takes its playbook out of the page, puts it beside the others, and reads a conversation with it.
+# usage: tests/authors.sh [PERIGEE]   exit 0 when the third scorecard says what the page promises
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+perigee=${1:-$root/build/perigee}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+cp -r "$root/scripts" "$root/methodology" "$work/"
+awk '/^```lua$/ && !done { on = 1; next } /^```$/ && on { on = 0; done = 1 } on' "$root/docs/authors.md" >"$work/methodology/renewal.lua"
+[ -s "$work/methodology/renewal.lua" ] || { echo "docs/authors.md has no playbook in a lua block" >&2; exit 1; }
+"$perigee" check --root "$work"
+cat >"$work/input.json" <<'INPUT'
+{"deal": "d1", "conversation": {"form": "transcript",
+ "text": "Rep: Do you use the platform?\nCustomer: No, hardly anybody ever logs in.\nRep: When does the contract end?\nCustomer: It ends in June.\n"}}
+INPUT
+cd "$work"
+out=$(PERIGEE_STORE="sqlite:$work/store" "$perigee" run sales.qualify --root "$work" --input "$work/input.json")
+for part in '"renewal":{"blocker":"usage"' '"quote":"No, hardly anybody ever logs in."' '"quote":"It ends in June."' '"action":"'; do
+  case $out in
+    *"$part"*) ;;
+    *) echo "not in the output: $part" >&2; echo "$out" >&2; exit 1 ;;
+  esac
+done
+echo "docs/authors.md: the third playbook works"
