@@ -57,20 +57,6 @@ static bool read_seed(struct str hex, uint64_t seed[2])
 	return true;
 }
 
-static void compile_files(struct vm *vm, lua_State *L)
-{
-	struct buf errors;
-
-	lua_getfield(L, 1, "files");
-	if (lua_istable(L, -1)) {
-		buf_init(&errors, (size_t)64 << 10);
-		if (!vm_compile(vm, lua_gettop(L), &errors))
-			luaL_error(L, "files that do not compile: %s", buf_text(&errors));
-		buf_free(&errors);
-	}
-	lua_pop(L, 1);
-}
-
 static const char *what_runs(lua_State *L)
 {
 	struct str spec = string_of(L, 1, "spec"), agent = string_of(L, 1, "agent"), capability = string_of(L, 1, "capability");
@@ -97,7 +83,10 @@ static int run_protected(lua_State *L)
 	if (!read_seed(string_of(L, 1, "seed"), run.seed))
 		return luaL_error(L, "START: the seed must be 32 hexadecimal digits");
 	vm_start_run(vm, &activation->channel, &run);
-	compile_files(vm, L);
+	lua_getfield(L, 1, "files"); /* of specs */
+	if (lua_istable(L, 2))
+		vm_add_sources(vm, 2);
+	lua_settop(L, 1);
 	vm_push_function(vm, "run");
 	lua_pushvalue(L, 1);
 	lua_call(L, 1, 1);

@@ -321,6 +321,21 @@ local function missing(name)
 end
 
 local host
+local environments = {} -- user, runtime: for files that come with START
+
+-- A file of the specs, compiled when it is required first.
+local function compile_source(name)
+  local path = paths[name]
+  local text = path and sources[path]
+  if text then
+    local kind = sub(path, 1, 16) == "scripts/perigee/" and "runtime" or "user"
+    local chunk, message = raw.compile(text, path, environments[kind])
+    if not chunk then
+      error(message, 0)
+    end
+    return chunk
+  end
+end
 
 local function find_module(name, privileged)
   if type(name) ~= "string" then
@@ -338,6 +353,9 @@ local function find_module(name, privileged)
   end
   if busy[name] then
     error("module '" .. name .. "' requires itself: " .. concat(loading, " → ") .. " → " .. name, 3)
+  end
+  if not chunks[name] then
+    chunks[name] = compile_source(name)
   end
   if not chunks[name] then
     error(missing(name), 3)
@@ -443,6 +461,7 @@ raw.libraries.coroutine = frozen("coroutine", {
 })
 
 local user_globals, runtime_globals = globals(require_user), globals(require_runtime)
+environments.user, environments.runtime = environment(user_globals), environment(runtime_globals)
 
 
 -- perigee.host --------------------------------------------------------------------------------------------------------
@@ -454,7 +473,7 @@ local function loading_module()
   end
 end
 
----A file of the bundle or of the specs as a fresh function; `more` are further globals for it.
+---A file that came with START as a fresh function; `more` are further globals for it.
 local function compile(path, more)
   local text = sources[path]
   if not text then
@@ -482,6 +501,9 @@ host = frozen("perigee.host", {
     return paths[name]
   end,
   loading = loading_module,
+  file = function(path) -- the text of a file that came with START, or nil
+    return sources[path]
+  end,
   compile = compile,
 })
 
@@ -519,8 +541,8 @@ local function env(name, ...)
 end
 
 return {
-  user = environment(user_globals),
-  runtime = environment(runtime_globals),
+  user = environments.user,
+  runtime = environments.runtime,
   config = environment(globals(function(name)
     error("require is not available in a configuration file (module '" .. tostring(name) .. "')", 2)
   end), { env = env }),

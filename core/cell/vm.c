@@ -412,8 +412,6 @@ static void compile_file(struct vm *vm, struct str path, struct buf *errors)
 		set_in(L, chunks_ref, buf_str(&module), lua_gettop(L));
 		lua_pushlstring(L, path.p, path.n);
 		set_in(L, paths_ref, buf_str(&module), lua_gettop(L));
-		if (vm->running) /* files of a spec */
-			set_in(L, sources_ref, path, top);
 	}
 	buf_free(&module);
 	lua_settop(L, top);
@@ -449,6 +447,26 @@ bool vm_compile(struct vm *vm, int index, struct buf *errors)
 	buf_add_char(errors, ']');
 	free(paths);
 	return clean;
+}
+
+void vm_add_sources(struct vm *vm, int index)
+{
+	lua_State *L = vm->L;
+	struct buf module;
+	struct str path;
+
+	buf_init(&module, 256);
+	lua_pushnil(L);
+	while (lua_next(L, index)) {
+		if (lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING) {
+			path.p = lua_tolstring(L, -2, &path.n);
+			set_in(L, sources_ref, path, lua_gettop(L));
+			if (vm_module_name(path, &module) && !is_taken(L, buf_str(&module), path))
+				set_in(L, paths_ref, buf_str(&module), lua_gettop(L) - 1);
+		}
+		lua_pop(L, 1);
+	}
+	buf_free(&module);
 }
 
 /* -- life ---------------------------------------------------------------------------------------------------------------- */

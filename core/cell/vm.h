@@ -48,6 +48,8 @@ struct vm *vm_open(struct vm_limits limits);
 struct vm *vm_of(lua_State *L);
 /* Compile files, the table path → source at index, as modules. Syntax errors: false, and a JSON array of {file, line, message} in errors. */
 MUST_CHECK bool vm_compile(struct vm *vm, int index, struct buf *errors);
+/* Make the files of the table path → text at index known: they are compiled when they are required (those that end in .lua) or asked for. */
+void vm_add_sources(struct vm *vm, int index);
 /* Push what the prelude gives to C: the functions "load" and "run", the environments "user", "runtime" and "config". */
 void vm_push_function(struct vm *vm, const char *name);
 /* Set the limits for what is loaded from here on. */
