@@ -31,7 +31,7 @@ CREATE TABLE runs (
 	output TEXT
 );
 CREATE INDEX runs_newest ON runs (created_at, id);
-CREATE INDEX runs_of_agent ON runs (agent, capability, created_at, id);
+CREATE INDEX runs_of_agent ON runs (agent, created_at, id);
 CREATE INDEX runs_of_subject ON runs (subject, created_at, id) WHERE subject IS NOT NULL;
 CREATE INDEX runs_of_parent ON runs (parent, parent_effect) WHERE parent IS NOT NULL;
 -- Not on status: every append sets it, and an index would be rewritten each time. Ask for `ended_at IS NULL` beside the states.

@@ -22,7 +22,7 @@ LIMIT ?3;
 -- name: run_list_of_agent
 -- scope: tenant
 -- params: before_at:int before_id:text limit:int agent:text? capability:text? status:text? subject:text?
--- purpose: the same when an agent is asked for (index runs_of_agent or runs_newest)
+-- purpose: the same when an agent is asked for (index runs_of_agent)
 SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject
 FROM runs
 WHERE agent = ?4 AND (created_at, id) < (?1, ?2)
