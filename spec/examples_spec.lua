@@ -1,8 +1,16 @@
 -- The conversations in examples/, each with the scorecard that it must give.
 
 local NAMES = {
-  "blocked-by-authority", "blocked-by-budget", "blocked-by-need", "blocked-by-timeline", "budget-frozen-later",
-  "champion-who-turns", "enterprise-two-voices", "no-signal-thread", "qualified-call", "words-in-the-buyers-mouth",
+  "blocked-by-authority",
+  "blocked-by-budget",
+  "blocked-by-need",
+  "blocked-by-timeline",
+  "budget-frozen-later",
+  "champion-who-turns",
+  "enterprise-two-voices",
+  "no-signal-thread",
+  "qualified-call",
+  "words-in-the-buyers-mouth",
 }
 
 local function check_card(got, wanted)
@@ -10,14 +18,21 @@ local function check_card(got, wanted)
   assert.same(wanted.qualified, got.qualified)
   for name, view in pairs(wanted.dimensions) do
     assert.equal(name .. " level " .. view.level, name .. " level " .. got.dimensions[name].level)
-    assert.equal(name .. " red " .. tostring(view.red), name .. " red " .. tostring(got.dimensions[name].red))
+    assert.equal(
+      name .. " red " .. tostring(view.red),
+      name .. " red " .. tostring(got.dimensions[name].red)
+    )
   end
 end
 
 local function has_quote(evidence, wanted)
   for _, item in ipairs(evidence) do
-    if item.playbook == wanted.playbook and item.dimension == wanted.dimension and item.polarity == wanted.polarity
-      and item.quote == wanted.quote then
+    if
+      item.playbook == wanted.playbook
+      and item.dimension == wanted.dimension
+      and item.polarity == wanted.polarity
+      and item.quote == wanted.quote
+    then
       return true
     end
   end

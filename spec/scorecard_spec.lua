@@ -12,9 +12,20 @@ local count = 0
 local function item(dimension, polarity, fields)
   count = count + 1
   local made = {
-    id = string.format("%06d", count), playbook = "bant", dimension = dimension, polarity = polarity, claim = "claimed",
-    quote = "words", source = "s", start = count, ["end"] = count + 5, speaker = "Ana", side = "customer",
-    said_at = time.format(START), extractor = "rules/1", confidence_bp = 8000,
+    id = string.format("%06d", count),
+    playbook = "bant",
+    dimension = dimension,
+    polarity = polarity,
+    claim = "claimed",
+    quote = "words",
+    source = "s",
+    start = count,
+    ["end"] = count + 5,
+    speaker = "Ana",
+    side = "customer",
+    said_at = time.format(START),
+    extractor = "rules/1",
+    confidence_bp = 8000,
   }
   for key, value in pairs(fields or {}) do
     made[key] = value
@@ -44,7 +55,13 @@ describe("scorecard.fold", function()
   end)
 
   it("is the same in any order and with anything twice", function()
-    local items = { item("budget", 1), item("budget", -1), item("need", 1, { speaker = "Bo" }), item("need", 1), item("need", -1) }
+    local items = {
+      item("budget", 1),
+      item("budget", -1),
+      item("need", 1, { speaker = "Bo" }),
+      item("need", 1),
+      item("need", -1),
+    }
     local twice = {}
     for _, one in ipairs(reversed(items)) do
       twice[#twice + 1] = one
@@ -55,7 +72,10 @@ describe("scorecard.fold", function()
 
   it("needs a second person or fourteen days for level 3", function()
     assert.equal(2, fold({ item("need", 1), item("need", 1) }).dimensions.need.level)
-    assert.equal(3, fold({ item("need", 1), item("need", 1, { speaker = "Bo" }) }).dimensions.need.level)
+    assert.equal(
+      3,
+      fold({ item("need", 1), item("need", 1, { speaker = "Bo" }) }).dimensions.need.level
+    )
     local later = item("need", 1, { said_at = time.format(START + 15 * DAY) })
     assert.equal(3, fold({ item("need", 1), later }, START + 15 * DAY).dimensions.need.level)
   end)
@@ -66,12 +86,18 @@ describe("scorecard.fold", function()
   end)
 
   it("counts a hint as a hint", function()
-    assert.equal(1, fold({ item("authority", 1, { confidence_bp = 4500 }) }).dimensions.authority.level)
+    assert.equal(
+      1,
+      fold({ item("authority", 1, { confidence_bp = 4500 }) }).dimensions.authority.level
+    )
   end)
 
   it("hears bad news, however much good news came before", function()
-    local card = fold({ item("budget", 1, { confidence_bp = 9000 }), item("budget", 1, { speaker = "Bo" }),
-      item("budget", -1, { confidence_bp = 7500 }) })
+    local card = fold({
+      item("budget", 1, { confidence_bp = 9000 }),
+      item("budget", 1, { speaker = "Bo" }),
+      item("budget", -1, { confidence_bp = 7500 }),
+    })
     assert.is_true(card.dimensions.budget.red)
     assert.equal(1, card.dimensions.budget.level)
     assert.equal("budget", card.blocker)
@@ -80,9 +106,13 @@ describe("scorecard.fold", function()
 
   it("lets a later confirmation answer a worry, and not a firm no", function()
     local worry = item("budget", -1, { confidence_bp = 4500 })
-    assert.is_false(fold({ worry, item("budget", 1, { confidence_bp = 7500 }) }).dimensions.budget.red)
+    assert.is_false(
+      fold({ worry, item("budget", 1, { confidence_bp = 7500 }) }).dimensions.budget.red
+    )
     local no = item("authority", -1, { confidence_bp = 9000 })
-    assert.is_true(fold({ no, item("authority", 1, { confidence_bp = 4500 }) }).dimensions.authority.red)
+    assert.is_true(
+      fold({ no, item("authority", 1, { confidence_bp = 4500 }) }).dimensions.authority.red
+    )
   end)
 
   it("does not take a limit for an answer to an offer beyond it", function()
@@ -102,7 +132,10 @@ describe("scorecard.fold", function()
   end)
 
   it("chooses the surest denial as the blocker, then the latest", function()
-    local card = fold({ item("need", -1, { confidence_bp = 9000 }), item("budget", -1, { confidence_bp = 7500 }) })
+    local card = fold({
+      item("need", -1, { confidence_bp = 9000 }),
+      item("budget", -1, { confidence_bp = 7500 }),
+    })
     assert.equal("need", card.blocker)
     card = fold({ item("need", -1), item("budget", -1) })
     assert.equal("budget", card.blocker)

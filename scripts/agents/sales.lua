@@ -11,32 +11,63 @@ local follow = require "sales.follow"
 local qualify = require "sales.qualify"
 local view = require "sales.view"
 
-schema.define("message", { from = "string?", to = schema.optional(schema.any_of { "string", { "string" } }),
-  side = schema.optional(schema.enum { "customer", "seller", "unknown" }), at = "string?", text = "string" })
-schema.define("conversation", { form = schema.enum { "transcript", "messages", "thread" }, text = "string?",
-  messages = schema.optional { "message" }, seller = schema.optional { "string" } })
-schema.define("dimension", { level = schema.integer { min = 0, max = 4 }, red = "boolean", evidence = { "string" },
-  missing = schema.nullable "string" })
-schema.define("scorecard", { dimensions = schema.map "dimension", blocker = schema.nullable "string",
-  qualified = schema.nullable "boolean", score_bp = "integer", flags = { "object" } })
-schema.define("stage", { current = "string", gates = { { gate = "string", met = "boolean", missing = { "string" } } },
-  at_risk = "boolean", method = schema.nullable "string" })
-schema.define("action", { action = "string", reasons = { "string" }, evidence = { "string" }, rule = "string", others = { "object" } })
-schema.define("question", { id = "string", text = "string", dimension = "string", ["for"] = "string" })
+schema.define("message", {
+  from = "string?",
+  to = schema.optional(schema.any_of { "string", { "string" } }),
+  side = schema.optional(schema.enum { "customer", "seller", "unknown" }),
+  at = "string?",
+  text = "string",
+})
+schema.define("conversation", {
+  form = schema.enum { "transcript", "messages", "thread" },
+  text = "string?",
+  messages = schema.optional { "message" },
+  seller = schema.optional { "string" },
+})
+schema.define("dimension", {
+  level = schema.integer { min = 0, max = 4 },
+  red = "boolean",
+  evidence = { "string" },
+  missing = schema.nullable "string",
+})
+schema.define("scorecard", {
+  dimensions = schema.map "dimension",
+  blocker = schema.nullable "string",
+  qualified = schema.nullable "boolean",
+  score_bp = "integer",
+  flags = { "object" },
+})
+schema.define("stage", {
+  current = "string",
+  gates = { { gate = "string", met = "boolean", missing = { "string" } } },
+  at_risk = "boolean",
+  method = schema.nullable "string",
+})
+schema.define("action", {
+  action = "string",
+  reasons = { "string" },
+  evidence = { "string" },
+  rule = "string",
+  others = { "object" },
+})
+schema.define(
+  "question",
+  { id = "string", text = "string", dimension = "string", ["for"] = "string" }
+)
 
 local PERSONA = schema.optional(schema.enum { "ic", "manager", "director", "vp", "c_level" })
-
 
 -- The deal as it is known now; as_of may look back or ahead.
 local function look(input)
   local record = records.get("deal", input.deal)
   local body = record and record.body or {}
-  if input.persona then body.persona = input.persona end
+  if input.persona then
+    body.persona = input.persona
+  end
   local ledger = evidence.list(input.deal)
   local as_of = input.as_of and dates.micros(input.as_of) or dates.micros(body.as_of) or time.now()
   return view.of(body, ledger, as_of, { asked = body.asked }), as_of
 end
-
 
 local function ask_next_action(input)
   local context, as_of = look(input)
@@ -45,19 +76,22 @@ local function ask_next_action(input)
   return output
 end
 
-
 local function ask_stage(input)
   local context = look(input)
   local stage = context.stage
-  return { current = stage.before, proposed = stage.current, gates = stage.gates, at_risk = stage.at_risk, method = stage.method }
+  return {
+    current = stage.before,
+    proposed = stage.current,
+    gates = stage.gates,
+    at_risk = stage.at_risk,
+    method = stage.method,
+  }
 end
-
 
 local function ask_questions(input)
   local context = look(input)
   return { questions = context.questions }
 end
-
 
 return agent "sales" {
   title = "Sales Agent",
@@ -66,22 +100,41 @@ return agent "sales" {
     qualify = {
       title = "Read a conversation, update what is known about the deal",
       input = { deal = "id", account = "string?", persona = PERSONA, conversation = "conversation" },
-      output = { status = "string", coverage = "object", as_of = "string", scorecards = schema.map "scorecard", stage = "stage",
-        next_action = "action", questions = { "question" }, evidence = { "object" } },
+      output = {
+        status = "string",
+        coverage = "object",
+        as_of = "string",
+        scorecards = schema.map "scorecard",
+        stage = "stage",
+        next_action = "action",
+        questions = { "question" },
+        evidence = { "object" },
+      },
       run = qualify.run,
     },
     next_action = {
       title = "What to do next about a deal, and why",
       input = { deal = "id", as_of = "string?", persona = PERSONA },
-      output = { action = "string", reasons = { "string" }, evidence = { "string" }, rule = "string", others = { "object" },
-        as_of = "string" },
+      output = {
+        action = "string",
+        reasons = { "string" },
+        evidence = { "string" },
+        rule = "string",
+        others = { "object" },
+        as_of = "string",
+      },
       run = ask_next_action,
     },
     stage = {
       title = "Which gates a deal has passed, and what the next one still needs",
       input = { deal = "id", as_of = "string?" },
-      output = { current = "string", proposed = "string", gates = { { gate = "string", met = "boolean", missing = { "string" } } },
-        at_risk = "boolean", method = schema.nullable "string" },
+      output = {
+        current = "string",
+        proposed = "string",
+        gates = { { gate = "string", met = "boolean", missing = { "string" } } },
+        at_risk = "boolean",
+        method = schema.nullable "string",
+      },
       run = ask_stage,
     },
     questions = {
@@ -92,10 +145,22 @@ return agent "sales" {
     },
     follow = {
       title = "Follow a deal: read each message, and ask a person before a follow-up leaves",
-      input = { deal = "id", account = "string?", seller = schema.optional { "string" }, owner = "string?",
-        silent_ms = "integer?", touches = "integer?", messages = schema.optional { "message" } },
-      output = { outcome = "string", messages = "integer", touches = "integer", blocker = schema.nullable "string",
-        qualified = schema.nullable "boolean" },
+      input = {
+        deal = "id",
+        account = "string?",
+        seller = schema.optional { "string" },
+        owner = "string?",
+        silent_ms = "integer?",
+        touches = "integer?",
+        messages = schema.optional { "message" },
+      },
+      output = {
+        outcome = "string",
+        messages = "integer",
+        touches = "integer",
+        blocker = schema.nullable "string",
+        qualified = schema.nullable "boolean",
+      },
       run = follow.run,
     },
   },

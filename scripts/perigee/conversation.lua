@@ -9,58 +9,77 @@ local transcript = require "perigee.conversation.transcript"
 local M = {}
 
 M.LARGEST = 1024 * 1024
--- Up to here each message is a source of its own, so that a conversation that grows by one message adds one source.
+-- Up to here each message is a source of its own, so that a conversation that grows by one message adds one
+-- source.
 local SEPARATE_MESSAGES = 40
-
 
 local function refuse(code, message)
   error({ code = "input." .. code, message = message }, 0)
 end
 
-
 local function is_blank(text)
   return type(text) ~= "string" or not text:find("[^%s\239\187\191]")
 end
-
 
 local function read_separate(messages)
   local sources, utterances = {}, {}
   for k, message in ipairs(messages) do
     local at = dates.normalise(message.at)
-    sources[k] = { text = message.text, at = at, title = message.from and ("Message from " .. message.from) or nil }
+    sources[k] = {
+      text = message.text,
+      at = at,
+      title = message.from and ("Message from " .. message.from) or nil,
+    }
     utterances[#utterances + 1] = {
-      source = k, start = 0, stop = thread.end_of_words(message.text, 0, #message.text), speaker = message.from, side = message.side, said_at = at,
+      source = k,
+      start = 0,
+      stop = thread.end_of_words(message.text, 0, #message.text),
+      speaker = message.from,
+      side = message.side,
+      said_at = at,
       to = message.to,
     }
   end
   return sources, utterances
 end
 
-
 local function read_joined(messages)
   local parts, utterances, length = {}, {}, 0
   for _, message in ipairs(messages) do
-    local head = "From: " .. (message.from or "?") .. (message.at and "\nDate: " .. message.at or "") .. "\n\n"
+    local head = "From: "
+      .. (message.from or "?")
+      .. (message.at and "\nDate: " .. message.at or "")
+      .. "\n\n"
     parts[#parts + 1] = head .. message.text .. "\n\n"
     local start = length + #head
     utterances[#utterances + 1] = {
-      source = 1, start = start, stop = start + thread.end_of_words(message.text, 0, #message.text),
-      speaker = message.from, side = message.side, said_at = dates.normalise(message.at), to = message.to,
+      source = 1,
+      start = start,
+      stop = start + thread.end_of_words(message.text, 0, #message.text),
+      speaker = message.from,
+      side = message.side,
+      said_at = dates.normalise(message.at),
+      to = message.to,
     }
     length = length + #parts[#parts]
   end
   return { { text = table.concat(parts) } }, utterances
 end
 
-
 local function read_messages(conversation)
   local messages, size = {}, 0
   for _, message in ipairs(conversation.messages or {}) do
-    if not is_blank(message.text) then messages[#messages + 1] = message end
+    if not is_blank(message.text) then
+      messages[#messages + 1] = message
+    end
     size = size + #(message.text or "")
   end
-  if size > M.LARGEST then refuse("too_large", "the messages hold over 1 MiB of text: split them") end
-  if #messages == 0 then refuse("empty", "conversation.messages holds no text: nothing to read") end
+  if size > M.LARGEST then
+    refuse("too_large", "the messages hold over 1 MiB of text: split them")
+  end
+  if #messages == 0 then
+    refuse("empty", "conversation.messages holds no text: nothing to read")
+  end
   local read = #messages <= SEPARATE_MESSAGES and read_separate or read_joined
   local sources, utterances = read(messages)
   -- Quoted history inside a message is told apart as in a thread.
@@ -72,12 +91,18 @@ local function read_messages(conversation)
   return sources, out
 end
 
-
 local function read_text(conversation, form)
   local source = conversation.text
-  if is_blank(source) then refuse("empty", "conversation.text is empty: nothing to read") end
+  if is_blank(source) then
+    refuse("empty", "conversation.text is empty: nothing to read")
+  end
   if #source > M.LARGEST then
-    refuse("too_large", "conversation.text is " .. #source .. " bytes, the limit is 1 MiB: split it, for example by day")
+    refuse(
+      "too_large",
+      "conversation.text is "
+        .. #source
+        .. " bytes, the limit is 1 MiB: split it, for example by day"
+    )
   end
   local utterances
   if form == "thread" then
@@ -86,9 +111,12 @@ local function read_text(conversation, form)
     utterances = transcript.read(source)
   end
   if #utterances == 0 then
-    refuse("no_speakers", form == "thread"
-      and "no message found: a thread needs headers (From:, Date:) before each message"
-      or "no speaker found: a transcript needs lines of the form `[timestamp] Speaker: words`")
+    refuse(
+      "no_speakers",
+      form == "thread"
+          and "no message found: a thread needs headers (From:, Date:) before each message"
+        or "no speaker found: a transcript needs lines of the form `[timestamp] Speaker: words`"
+    )
   end
   local at
   for _, utterance in ipairs(utterances) do
@@ -99,21 +127,25 @@ local function read_text(conversation, form)
   return { { text = source, at = at } }, utterances
 end
 
-
 -- Words in the order in which they were said: a thread may stand newest first.
 local function in_order_of_time(utterances)
   local dated = 0
   for k, utterance in ipairs(utterances) do
     utterance.place = k
-    if utterance.said_at then dated = dated + 1 end
+    if utterance.said_at then
+      dated = dated + 1
+    end
   end
-  if dated < #utterances then return end
+  if dated < #utterances then
+    return
+  end
   table.sort(utterances, function(a, b)
-    if a.said_at ~= b.said_at then return a.said_at < b.said_at end
+    if a.said_at ~= b.said_at then
+      return a.said_at < b.said_at
+    end
     return a.place < b.place
   end)
 end
-
 
 local function count_sides(utterances)
   local coverage = { utterances = #utterances, customer = 0, seller = 0, unknown = 0 }
@@ -123,30 +155,43 @@ local function count_sides(utterances)
   return coverage
 end
 
-
 --- Reads a conversation as `qualify` receives it.
 ---@param conversation table {form, text?, messages?, seller?}
 ---@return table {form, sources: {text, at?, title?}[], utterances: {source, start, stop, speaker, side, said_at, quoted?, written?}[],
----  coverage, last_at?}; start and stop are zero-based, half open. Raises {code = "input.…", message} for what cannot be read.
+---  coverage, last_at?}; start and stop are zero-based, half open. Raises {code = "input....", message} for what
+-- cannot be read.
 function M.read(conversation)
   local form = conversation.form
   local sources, utterances
   -- A thread may come as text or, from a mail client, as messages.
-  if form == "messages" or form == "thread" and is_blank(conversation.text) and conversation.messages then
+  if
+    form == "messages"
+    or form == "thread" and is_blank(conversation.text) and conversation.messages
+  then
     sources, utterances = read_messages(conversation)
   elseif form == "thread" or form == "transcript" then
     sources, utterances = read_text(conversation, form)
   else
     refuse("form", "conversation.form must be transcript, messages or thread")
   end
-  if form ~= "transcript" then in_order_of_time(utterances) end
+  if form ~= "transcript" then
+    in_order_of_time(utterances)
+  end
   local last_at
   for _, utterance in ipairs(utterances) do
-    if utterance.said_at and (not last_at or utterance.said_at > last_at) then last_at = utterance.said_at end
+    if utterance.said_at and (not last_at or utterance.said_at > last_at) then
+      last_at = utterance.said_at
+    end
   end
   sides.infer(sources, utterances, conversation.seller)
-  return { form = form, sources = sources, utterances = utterances, threaded = form ~= "transcript", last_at = last_at,
-    coverage = count_sides(utterances) }
+  return {
+    form = form,
+    sources = sources,
+    utterances = utterances,
+    threaded = form ~= "transcript",
+    last_at = last_at,
+    coverage = count_sides(utterances),
+  }
 end
 
 return M

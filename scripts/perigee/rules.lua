@@ -1,6 +1,6 @@
 --- The rules provider: extraction without a model.
--- `read` turns a conversation into words once; `extract` runs one playbook's cues over them. Pure: no clock, no chance, no
--- effect; the same conversation gives the same items, byte for byte. What it cannot tell it leaves out.
+-- `read` turns a conversation into words once; `extract` runs one playbook's cues over them. Pure: no clock, no
+-- chance, no effect; the same conversation gives the same items, byte for byte. What it cannot tell it leaves out.
 
 local text = require "perigee.text"
 local entities = require "perigee.rules.entities"
@@ -19,7 +19,6 @@ local LONGEST_QUOTE = 400
 local KINDS = { "money", "amount", "percent", "number", "duration", "date", "year" }
 local SURE = { sure = 0, plain = 500, soft = 2000 }
 
-
 local function split_long(reading, from)
   local list = reading.sentences
   local out = {}
@@ -27,27 +26,43 @@ local function split_long(reading, from)
     local s = list[k]
     while s.last - s.first >= LONGEST_SENTENCE do
       local cut = s.first + LONGEST_SENTENCE - 1
-      out[#out + 1] = { first = s.first, last = cut, start = reading.starts[s.first], stop = reading.stops[cut],
-        question = false, utterance = s.utterance }
-      s = { first = cut + 1, last = s.last, start = reading.starts[cut + 1], stop = s.stop, question = s.question,
-        utterance = s.utterance }
+      out[#out + 1] = {
+        first = s.first,
+        last = cut,
+        start = reading.starts[s.first],
+        stop = reading.stops[cut],
+        question = false,
+        utterance = s.utterance,
+      }
+      s = {
+        first = cut + 1,
+        last = s.last,
+        start = reading.starts[cut + 1],
+        stop = s.stop,
+        question = s.question,
+        utterance = s.utterance,
+      }
     end
     out[#out + 1] = s
   end
-  for k = 1, #out do list[from + k - 1] = out[k] end
+  for k = 1, #out do
+    list[from + k - 1] = out[k]
+  end
 end
-
 
 local function repeated_key(reading, sentence)
   local key, words = {}, reading.words
-  for i = sentence.first, sentence.last do key[#key + 1] = words[i] end
+  for i = sentence.first, sentence.last do
+    key[#key + 1] = words[i]
+  end
   return table.concat(key, " ")
 end
 
-
 -- In a thread the same sentence of the same person comes again as quoted history: it was said once.
 local function mark_repeats(reading, conversation)
-  if not conversation.threaded then return end
+  if not conversation.threaded then
+    return
+  end
   local seen = {}
   for pass = 1, 2 do
     for _, sentence in ipairs(reading.sentences) do
@@ -55,13 +70,14 @@ local function mark_repeats(reading, conversation)
       if (pass == 1) == not utterance.quoted and sentence.last - sentence.first >= 2 then
         local key = (utterance.speaker or "") .. "\n" .. repeated_key(reading, sentence)
         local other = "\n" .. repeated_key(reading, sentence)
-        if seen[key] or utterance.quoted and seen[other] then sentence.repeated = true end
+        if seen[key] or utterance.quoted and seen[other] then
+          sentence.repeated = true
+        end
         seen[key], seen[other] = true, true
       end
     end
   end
 end
-
 
 --- Reads a conversation into words, sentences and entities.
 ---@param conversation table as perigee.conversation gives it
@@ -84,7 +100,9 @@ function M.read(conversation)
       entities.read(reading, sentence.first, sentence.last, sentence.slots)
       sentence.kinds = {}
       for _, kind in ipairs(KINDS) do
-        if sentence.slots[kind] then sentence.kinds[#sentence.kinds + 1] = kind end
+        if sentence.slots[kind] then
+          sentence.kinds[#sentence.kinds + 1] = kind
+        end
       end
       own[#own + 1] = sentence
     end
@@ -94,17 +112,21 @@ function M.read(conversation)
   return reading
 end
 
-
--- The seller's words that a customer's utterance answers: those right before it, past a short word of another customer.
+-- The seller's words that a customer's utterance answers: those right before it, past a short word of another
+-- customer.
 local function seller_turn(reading, u)
   local utterances = reading.conversation.utterances
   for k = u - 1, math.max(1, u - 2), -1 do
     if utterances[k].side == "seller" then
       local turn = {}
       local first = k
-      while first > 1 and utterances[first - 1].side == "seller" and k - first < 2 do first = first - 1 end
+      while first > 1 and utterances[first - 1].side == "seller" and k - first < 2 do
+        first = first - 1
+      end
       for n = first, k do
-        for _, sentence in ipairs(reading.of_utterance[n]) do turn[#turn + 1] = sentence end
+        for _, sentence in ipairs(reading.of_utterance[n]) do
+          turn[#turn + 1] = sentence
+        end
       end
       return turn
     end
@@ -112,24 +134,29 @@ local function seller_turn(reading, u)
   return nil
 end
 
-
 local function any_match(list, reading, sentences)
   for _, sentence in ipairs(sentences or {}) do
     for k = 1, #list do
-      if cues.find(list[k], reading, sentence, sentence.slots) then return true end
+      if cues.find(list[k], reading, sentence, sentence.slots) then
+        return true
+      end
     end
   end
   return false
 end
 
-
 -- Whether the seller's words right before were about a topic. Worked out once per turn and topic.
 local function is_about(topic, reading, turn, known)
-  if not turn then return false end
+  if not turn then
+    return false
+  end
   if known[topic] == nil then
     known[topic] = false
     for _, sentence in ipairs(turn) do
-      if any_match(topic.cues, reading, { sentence }) and not any_match(topic.unless or {}, reading, { sentence }) then
+      if
+        any_match(topic.cues, reading, { sentence })
+        and not any_match(topic.unless or {}, reading, { sentence })
+      then
         known[topic] = true
       end
     end
@@ -137,44 +164,63 @@ local function is_about(topic, reading, turn, known)
   return known[topic]
 end
 
-
 -- Decides what a match is worth. Returns polarity, confidence, claim; nil where the words do not say it.
 local function judge(rule, around)
   local polarity, confidence, claim = rule.polarity, rule.confidence, rule.claim
   local even = rule.even
-  if around.elsewhere and not even.elsewhere then return nil end
-  if around.question and not even.question then return nil end
-  if around.conditional and not even.conditional then return nil end
+  if around.elsewhere and not even.elsewhere then
+    return nil
+  end
+  if around.question and not even.question then
+    return nil
+  end
+  if around.conditional and not even.conditional then
+    return nil
+  end
   if around.negations > 0 and not even.negated then
-    if around.negations > 1 or not around.denies or rule.denied == false or polarity < 0 and not rule.denied then return nil end
-    polarity, claim = -polarity, type(rule.denied) == "string" and rule.denied or "Not so: " .. claim
-    if around.hedge == "strong" then return nil end
+    if
+      around.negations > 1
+      or not around.denies
+      or rule.denied == false
+      or polarity < 0 and not rule.denied
+    then
+      return nil
+    end
+    polarity, claim =
+      -polarity, type(rule.denied) == "string" and rule.denied or "Not so: " .. claim
+    if around.hedge == "strong" then
+      return nil
+    end
     confidence = confidence - 500
   end
   if around.hedge and not even.hedged then
-    confidence = around.hedge == "strong" and math.floor(confidence / 2) or math.floor(confidence * 85 / 100)
+    confidence = around.hedge == "strong" and math.floor(confidence / 2)
+      or math.floor(confidence * 85 / 100)
   end
   return polarity, confidence, claim
 end
 
-
 local function better(a, b)
-  if a.confidence ~= b.confidence then return a.confidence > b.confidence end
+  if a.confidence ~= b.confidence then
+    return a.confidence > b.confidence
+  end
   return a.number < b.number
 end
 
-
 local function entity_detail(entity, rule)
-  if not (entity or rule.limit or rule.stands) then return nil end
+  if not (entity or rule.limit or rule.stands) then
+    return nil
+  end
   entity = entity or {}
   local detail = { kind = entity.kind, stands = rule.stands }
   for _, key in ipairs { "amount", "currency", "hours", "year", "month", "day", "value" } do
     detail[key] = entity[key]
   end
-  if rule.limit then detail.limit = rule.limit end
+  if rule.limit then
+    detail.limit = rule.limit
+  end
   return detail
 end
-
 
 -- Keeps the surest reading of each clause, per dimension and polarity.
 local function consider(found, candidate)
@@ -189,26 +235,44 @@ local function consider(found, candidate)
     clauses[candidate.clause_first] = clause
   end
   local known = clause[candidate.polarity]
-  if not known or better(candidate, known) then clause[candidate.polarity] = candidate end
+  if not known or better(candidate, known) then
+    clause[candidate.polarity] = candidate
+  end
 end
-
 
 local function try_cue(state, sentence, cue, context)
   local reading, rule = state.reading, cue.rule
   local from = sentence.first
   for _ = 1, 3 do
     local a, b, entity = cues.find(cue, reading, sentence, sentence.slots, from)
-    if not a then return end
-    if rule.after and not is_about(rule.after, reading, context.turn, context.topics) then return end
-    if rule.heard and not (state.offers_before(rule.heard, sentence.order)) then return end
-    if #rule.unless > 0 and any_match(rule.unless, reading, { sentence }) then return end
+    if not a then
+      return
+    end
+    if rule.after and not is_about(rule.after, reading, context.turn, context.topics) then
+      return
+    end
+    if rule.heard and not (state.offers_before(rule.heard, sentence.order)) then
+      return
+    end
+    if #rule.unless > 0 and any_match(rule.unless, reading, { sentence }) then
+      return
+    end
     local around = scope.read(reading, sentence, a, b)
     local polarity, confidence, claim = judge(rule, around)
     if polarity then
       consider(context.found, {
-        dimension = rule.dimension, polarity = polarity, confidence = confidence, claim = claim, number = cue.number,
-        first = a, last = b, clause_first = around.first, clause_last = around.last,
-        detail = entity_detail(entity, rule), rule = rule, sentence = sentence,
+        dimension = rule.dimension,
+        polarity = polarity,
+        confidence = confidence,
+        claim = claim,
+        number = cue.number,
+        first = a,
+        last = b,
+        clause_first = around.first,
+        clause_last = around.last,
+        detail = entity_detail(entity, rule),
+        rule = rule,
+        sentence = sentence,
       })
       return
     end
@@ -216,10 +280,12 @@ local function try_cue(state, sentence, cue, context)
   end
 end
 
-
--- "Yes" and "no" take their content from the question. Only a question that asked for it: the last one of the seller's turn.
+-- "Yes" and "no" take their content from the question. Only a question that asked for it: the last one of the
+-- seller's turn.
 local function try_answer(state, sentence, context)
-  if not context.turn or #context.turn == 0 then return end
+  if not context.turn or #context.turn == 0 then
+    return
+  end
   local reading, book = state.reading, state.book
   local asked = context.turn[#context.turn]
   for k = #context.turn, 1, -1 do
@@ -229,7 +295,9 @@ local function try_answer(state, sentence, context)
     end
   end
   local reply, sure = answers.read(reading, sentence)
-  if not reply then return end
+  if not reply then
+    return
+  end
   local list, n = cues.candidates(book.ask_index, reading, asked, asked.kinds)
   for k = 1, n do
     local cue = list[k]
@@ -237,18 +305,30 @@ local function try_answer(state, sentence, context)
     local a = (reply == "yes" and rule.yes or reply == "no" and rule.no)
       and cues.find(cue, reading, asked, asked.slots)
     -- A statement of the seller's needs a plain "yes, that's right": a polite "okay" confirms nothing.
-    if a and (asked.question or sure == "sure") and not any_match(rule.unless, reading, { asked }) then
+    if
+      a
+      and (asked.question or sure == "sure")
+      and not any_match(rule.unless, reading, { asked })
+    then
       local polarity = reply == "yes" and rule.yes_is or -rule.yes_is
       local confidence = rule.confidence - SURE[sure] - (asked.question and 0 or 1000)
       consider(context.found, {
-        dimension = rule.dimension, polarity = polarity, confidence = confidence, claim = rule[reply],
-        number = 100000 + cue.number, first = sentence.first, last = sentence.last, clause_first = sentence.first,
-        clause_last = sentence.last, rule = rule, sentence = sentence, detail = { answers = true },
+        dimension = rule.dimension,
+        polarity = polarity,
+        confidence = confidence,
+        claim = rule[reply],
+        number = 100000 + cue.number,
+        first = sentence.first,
+        last = sentence.last,
+        clause_first = sentence.first,
+        clause_last = sentence.last,
+        rule = rule,
+        sentence = sentence,
+        detail = { answers = true },
       })
     end
   end
 end
-
 
 local function span_of(reading, source, sentence, candidate, narrow)
   local start, stop = sentence.start, sentence.stop
@@ -261,7 +341,6 @@ local function span_of(reading, source, sentence, candidate, narrow)
   return text.trim(source, start, stop)
 end
 
-
 local function make_item(state, candidate, narrow)
   local reading, sentence = state.reading, candidate.sentence
   local utterance = reading.conversation.utterances[sentence.utterance]
@@ -273,40 +352,64 @@ local function make_item(state, candidate, narrow)
     detail.written = true
   end
   return {
-    playbook = state.book.name, dimension = candidate.dimension, claim = candidate.claim, polarity = candidate.polarity,
-    quote = source.text:sub(start + 1, stop), source = utterance.source, start = start, ["end"] = stop,
-    speaker = utterance.speaker, side = utterance.side, said_at = utterance.said_at, extractor = M.EXTRACTOR,
-    confidence_bp = candidate.confidence, detail = detail,
+    playbook = state.book.name,
+    dimension = candidate.dimension,
+    claim = candidate.claim,
+    polarity = candidate.polarity,
+    quote = source.text:sub(start + 1, stop),
+    source = utterance.source,
+    start = start,
+    ["end"] = stop,
+    speaker = utterance.speaker,
+    side = utterance.side,
+    said_at = utterance.said_at,
+    extractor = M.EXTRACTOR,
+    confidence_bp = candidate.confidence,
+    detail = detail,
   }
 end
-
 
 -- What a sentence says about a dimension: one item, or one per clause where the clauses contradict each other.
 local function settle(clauses)
   local order, kept, yes, no = {}, {}, nil, nil
-  for first in pairs(clauses) do order[#order + 1] = first end
+  for first in pairs(clauses) do
+    order[#order + 1] = first
+  end
   table.sort(order)
   for _, first in ipairs(order) do
     local plus, minus = clauses[first][1], clauses[first][-1]
     -- One clause read two ways: the surer reading stands, and on a tie the bad news.
     if plus and minus then
-      if plus.confidence > minus.confidence then minus = nil else plus = nil end
+      if plus.confidence > minus.confidence then
+        minus = nil
+      else
+        plus = nil
+      end
     end
     local candidate = plus or minus
     kept[#kept + 1] = candidate
-    if plus and (not yes or better(plus, yes)) then yes = plus end
-    if minus and (not no or better(minus, no)) then no = minus end
+    if plus and (not yes or better(plus, yes)) then
+      yes = plus
+    end
+    if minus and (not no or better(minus, no)) then
+      no = minus
+    end
   end
-  if yes and no then return kept, true end
+  if yes and no then
+    return kept, true
+  end
   return { yes or no }, false
 end
-
 
 local function read_sentence(state, sentence, context)
   context.found = {}
   local list, n = cues.candidates(state.book.cue_index, state.reading, sentence, sentence.kinds)
-  for k = 1, n do try_cue(state, sentence, list[k], context) end
-  if context.opening then try_answer(state, sentence, context) end
+  for k = 1, n do
+    try_cue(state, sentence, list[k], context)
+  end
+  if context.opening then
+    try_answer(state, sentence, context)
+  end
   for _, dimension in ipairs(state.book.dimensions) do
     local clauses = context.found[dimension.name]
     if clauses then
@@ -319,7 +422,6 @@ local function read_sentence(state, sentence, context)
   end
 end
 
-
 --- Runs a playbook over a reading.
 ---@param reading table
 ---@param book table compiled playbook
@@ -327,7 +429,9 @@ end
 function M.extract(reading, book)
   local state = { reading = reading, book = book, candidates = {} }
   state.offers = offers.read(reading, book)
-  state.offers_before = function(name, order) return offers.before(state.offers, name, order) end
+  state.offers_before = function(name, order)
+    return offers.before(state.offers, name, order)
+  end
   for u, utterance in ipairs(reading.conversation.utterances) do
     if utterance.side == "customer" then
       local turn, topics = seller_turn(reading, u), {}

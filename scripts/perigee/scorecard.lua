@@ -1,16 +1,23 @@
 --- The scorecard: a pure fold of the evidence ledger at a given time.
--- The same items give the same card in whatever order and however often they come: they are made distinct by id and sorted
--- before anything is counted. The rules:
+-- The same items give the same card in whatever order and however often they come: they are made distinct by id
+-- and sorted before anything is counted. The rules:
 --
 --   level 0  nothing said                     3  said by two people, or again 14 days apart
 --         1  hinted at (below 5000 bp), or    4  level 3, and one of them in writing or from whoever decides
 --            said long ago
 --         2  said by one customer
---   age      an item's confidence halves with each half-life of its dimension; below 3000 bp it is a hint, below 1000 bp forgotten
---   RED      a denial of 5000 bp or more stands, until somebody later confirms with a confidence at most 1500 bp lower. The
---            level is then at most 1: bad news lowers what was known. (A denial that `stands` is not answered by a limit.)
---   blocker  among the red dimensions the one whose standing denial is surest; then latest; then first in the playbook
---   qualified  false with a blocker; true when every dimension has the level that the playbook requires; else null: unknown
+--   age      an item's confidence halves with each half-life of its dimension; below 3000 bp it is a hint, below
+-- 1000 bp forgotten
+--   RED      a denial of 5000 bp or more stands, until somebody later confirms with a confidence at most 1500 bp
+-- lower. The
+--            level is then at most 1: bad news lowers what was known. (A denial that `stands` is not answered by a
+-- limit.)
+--   blocker  among the red dimensions the one whose standing denial is surest; then latest; then first in the
+-- playbook
+--   qualified  false with a blocker; true when every dimension has the level that the playbook requires; else
+-- null: unknown
+
+local text = require "perigee.text"
 
 local dates = require "perigee.conversation.dates"
 local json = require "perigee.json"
@@ -23,18 +30,26 @@ local ANSWERS_WITHIN = 1500
 local CORROBORATED_AFTER = 14 * DAY
 local LEVEL_POINTS = { [0] = 0, 0, 40, 70, 100 }
 
-
 -- Total order of what was said: time, source, place, id. What has no time comes first.
 local function said_before(a, b)
   local at_a, at_b = a.said_at or "", b.said_at or ""
-  if at_a == json.null then at_a = "" end
-  if at_b == json.null then at_b = "" end
-  if at_a ~= at_b then return at_a < at_b end
-  if a.source ~= b.source then return tostring(a.source) < tostring(b.source) end
-  if a.start ~= b.start then return a.start < b.start end
+  if at_a == json.null then
+    at_a = ""
+  end
+  if at_b == json.null then
+    at_b = ""
+  end
+  if at_a ~= at_b then
+    return at_a < at_b
+  end
+  if a.source ~= b.source then
+    return tostring(a.source) < tostring(b.source)
+  end
+  if a.start ~= b.start then
+    return a.start < b.start
+  end
   return tostring(a.id) < tostring(b.id)
 end
-
 
 local function distinct(items)
   local seen, list = {}, {}
@@ -48,10 +63,8 @@ local function distinct(items)
   return list
 end
 
-
 --- The items of a ledger, each once, in the order in which they were said.
 M.in_order = distinct
-
 
 --- What is left of a confidence after some time: halved per half-life, linear in between, in whole basis points.
 ---@param confidence integer basis points
@@ -59,37 +72,48 @@ M.in_order = distinct
 ---@param half_life_days? integer nil: it does not fade
 ---@return integer
 function M.faded(confidence, age, half_life_days)
-  if not half_life_days or age <= 0 then return confidence end
+  if not half_life_days or age <= 0 then
+    return confidence
+  end
   local half = half_life_days * DAY
   local halvings = math.floor(age / half)
-  if halvings > 20 then return 0 end
+  if halvings > 20 then
+    return 0
+  end
   local value = confidence
-  for _ = 1, halvings do value = value / 2 end
+  for _ = 1, halvings do
+    value = value / 2
+  end
   local part = (age - halvings * half) / half
   return math.floor(value - value / 2 * part)
 end
-
 
 local function weigh(items, dimension, as_of)
   local list = {}
   for k, item in ipairs(items) do
     local at = dates.micros(item.said_at)
     local age = at and as_of and as_of - at or 0
-    list[k] = { item = item, at = at, order = k, confidence = item.confidence_bp,
-      weight = M.faded(item.confidence_bp, age, dimension.half_life_days) }
+    list[k] = {
+      item = item,
+      at = at,
+      order = k,
+      confidence = item.confidence_bp,
+      weight = M.faded(item.confidence_bp, age, dimension.half_life_days),
+    }
   end
   return list
 end
 
-
 -- Whether what was said later takes a denial back. Naming one's limit does not settle that an offer breaks it.
 local function takes_back(denial, other)
-  local same_words = other.item.source == denial.item.source and other.item.start == denial.item.start
-  if other.item.polarity < 0 or same_words or other.weight < denial.weight - ANSWERS_WITHIN then return false end
+  local same_words = other.item.source == denial.item.source
+    and other.item.start == denial.item.start
+  if other.item.polarity < 0 or same_words or other.weight < denial.weight - ANSWERS_WITHIN then
+    return false
+  end
   local against, with = denial.item.detail, other.item.detail
   return not (type(against) == "table" and against.stands and type(with) == "table" and with.limit)
 end
-
 
 -- Denials that nobody took back. A later confirmation answers all earlier denials that are not clearly surer.
 local function standing_denials(list)
@@ -98,30 +122,35 @@ local function standing_denials(list)
     if entry.item.polarity < 0 and entry.weight >= FORGOTTEN then
       local answered = false
       for later = k + 1, #list do
-        if takes_back(entry, list[later]) then answered = true end
+        if takes_back(entry, list[later]) then
+          answered = true
+        end
       end
-      if not answered then standing[#standing + 1] = entry end
+      if not answered then
+        standing[#standing + 1] = entry
+      end
     end
   end
   return standing
 end
 
-
 local function is_stated(entry)
   return entry.confidence >= STATED and entry.weight >= FADED
 end
-
 
 local function is_corroborated(stated)
   local first = stated[1]
   for k = 2, #stated do
     local other = stated[k]
-    if other.item.speaker ~= first.item.speaker then return true end
-    if first.at and other.at and other.at - first.at >= CORROBORATED_AFTER then return true end
+    if other.item.speaker ~= first.item.speaker then
+      return true
+    end
+    if first.at and other.at and other.at - first.at >= CORROBORATED_AFTER then
+      return true
+    end
   end
   return false
 end
-
 
 local function level_of(list, deciders)
   local stated, hinted = {}, false
@@ -134,24 +163,34 @@ local function level_of(list, deciders)
       end
     end
   end
-  if #stated == 0 then return hinted and 1 or 0 end
-  if not is_corroborated(stated) then return 2 end
+  if #stated == 0 then
+    return hinted and 1 or 0
+  end
+  if not is_corroborated(stated) then
+    return 2
+  end
   for _, entry in ipairs(stated) do
     local detail = entry.item.detail
-    if type(detail) == "table" and detail.written or deciders[entry.item.speaker or ""] then return 4 end
+    if type(detail) == "table" and detail.written or deciders[entry.item.speaker or ""] then
+      return 4
+    end
   end
   return 3
 end
 
-
 local function newest(denials)
   local best
   for _, entry in ipairs(denials) do
-    if not best or entry.weight > best.weight or entry.weight == best.weight and entry.order > best.order then best = entry end
+    if
+      not best
+      or entry.weight > best.weight
+      or entry.weight == best.weight and entry.order > best.order
+    then
+      best = entry
+    end
   end
   return best
 end
-
 
 local function fold_dimension(dimension, items, as_of, deciders)
   local list = weigh(items, dimension, as_of)
@@ -165,40 +204,58 @@ local function fold_dimension(dimension, items, as_of, deciders)
     level = level - 1
   end
   local ids = {}
-  for k, item in ipairs(items) do ids[k] = item.id end
+  for k, item in ipairs(items) do
+    ids[k] = item.id
+  end
   local denied = {}
-  for k, entry in ipairs(denials) do denied[k] = entry.item.id end
+  for k, entry in ipairs(denials) do
+    denied[k] = entry.item.id
+  end
   local missing = json.null
   if red then
-    missing = (dimension.missing or dimension.title) .. " (contradicted: " .. worst.item.claim .. ")"
+    missing = (dimension.missing or dimension.title)
+      .. " (contradicted: "
+      .. worst.item.claim
+      .. ")"
   elseif level < math.max(dimension.requires, 2) then
     missing = dimension.missing or dimension.title
   end
   return {
-    level = level, red = red, evidence = json.array(ids), missing = missing, doubts = json.array(denied),
+    level = level,
+    red = red,
+    evidence = json.array(ids),
+    missing = missing,
+    doubts = json.array(denied),
     claim = worst and red and worst.item.claim or nil,
-  }, worst
+  },
+    worst
 end
-
 
 local function find_deciders(book, items)
   local deciders = {}
   for _, item in ipairs(items) do
-    if book.power[item.dimension] and item.polarity > 0 and item.confidence_bp >= STATED and item.speaker then
+    if
+      book.power[item.dimension]
+      and item.polarity > 0
+      and item.confidence_bp >= STATED
+      and item.speaker
+    then
       deciders[item.speaker] = true
     end
   end
   return deciders
 end
 
-
 local function find_blocker(book, card, worst)
   local blocker, best
   for _, dimension in ipairs(book.dimensions) do
     local entry = worst[dimension.name]
     if card.dimensions[dimension.name].red and dimension.blocks then
-      if not best or entry.weight > best.weight
-        or entry.weight == best.weight and said_before(best.item, entry.item) then
+      if
+        not best
+        or entry.weight > best.weight
+        or entry.weight == best.weight and said_before(best.item, entry.item)
+      then
         blocker, best = dimension.name, entry
       end
     end
@@ -206,16 +263,18 @@ local function find_blocker(book, card, worst)
   return blocker
 end
 
-
 local function judge(book, card)
-  if card.blocker ~= json.null then return false end
+  if card.blocker ~= json.null then
+    return false
+  end
   for _, dimension in ipairs(book.dimensions) do
     local view = card.dimensions[dimension.name]
-    if view.red or view.level < dimension.requires then return json.null end
+    if view.red or view.level < dimension.requires then
+      return json.null
+    end
   end
   return true
 end
-
 
 --- Folds a ledger into a playbook's scorecard.
 ---@param book table compiled playbook
@@ -235,18 +294,22 @@ function M.fold(book, items, as_of)
   local card = { dimensions = {}, flags = {} }
   local worst, points, weights = {}, 0, 0
   for _, dimension in ipairs(book.dimensions) do
-    local view, entry = fold_dimension(dimension, by_dimension[dimension.name] or {}, as_of, deciders)
+    local view, entry =
+      fold_dimension(dimension, by_dimension[dimension.name] or {}, as_of, deciders)
     card.dimensions[dimension.name] = view
     worst[dimension.name] = entry
     weights = weights + dimension.weight
-    if not view.red then points = points + dimension.weight * LEVEL_POINTS[view.level] end
+    if not view.red then
+      points = points + dimension.weight * LEVEL_POINTS[view.level]
+    end
   end
   card.score_bp = weights > 0 and math.floor(points * 100 / weights) or 0
   card.blocker = find_blocker(book, card, worst) or json.null
   card.qualified = judge(book, card)
   for _, flag in ipairs(book.red_flags) do
     if card.dimensions[flag.dimension].red then
-      card.flags[#card.flags + 1] = { id = flag.id, title = flag.title, dimension = flag.dimension, action = flag.action }
+      card.flags[#card.flags + 1] =
+        { id = flag.id, title = flag.title, dimension = flag.dimension, action = flag.action }
     end
   end
   json.array(card.flags)

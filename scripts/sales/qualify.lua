@@ -1,5 +1,6 @@
 --- Reads a conversation into the deal's ledger and says what is known now.
--- Effects, in this order: one evidence.source per source, evidence.add, evidence.list, then the deal's record and one event.
+-- Effects, in this order: one evidence.source per source, evidence.add, evidence.list, then the deal's record and
+-- one event.
 
 local conversation = require "perigee.conversation"
 local dates = require "perigee.conversation.dates"
@@ -15,15 +16,19 @@ local view = require "sales.view"
 
 local M = {}
 
-
 local function store_sources(deal, read)
   local ids = {}
   for k, source in ipairs(read.sources) do
-    ids[k] = evidence.source { deal = deal, form = read.form, text = source.text, title = source.title, at = source.at }.id
+    ids[k] = evidence.source {
+      deal = deal,
+      form = read.form,
+      text = source.text,
+      title = source.title,
+      at = source.at,
+    }.id
   end
   return ids
 end
-
 
 local function extract(reading, books, ids)
   local items = {}
@@ -36,24 +41,25 @@ local function extract(reading, books, ids)
   return items
 end
 
-
--- The time as of which the deal is judged: when its latest words were said, so that a call read a year later is judged as it
--- stood. Where nothing in the ledger has a time, now.
+-- The time as of which the deal is judged: when its latest words were said, so that a call read a year later is
+-- judged as it stood. Where nothing in the ledger has a time, now.
 local function latest(read, ledger)
   local last = dates.micros(read.last_at)
   for _, item in ipairs(ledger) do
     local at = dates.micros(item.said_at)
-    if at and (not last or at > last) then last = at end
+    if at and (not last or at > last) then
+      last = at
+    end
   end
   return last or time.now()
 end
 
-
 local function status_of(read, found)
-  if read.coverage.customer == 0 then return "no_customer" end
+  if read.coverage.customer == 0 then
+    return "no_customer"
+  end
   return found > 0 and "ok" or "no_signal"
 end
-
 
 local function update_deal(body, input, context)
   body.account = input.account or body.account
@@ -63,34 +69,51 @@ local function update_deal(body, input, context)
   body.qualification = {}
   for name, card in pairs(context.cards) do
     local levels = {}
-    for dimension, shown in pairs(card.dimensions) do levels[dimension] = shown.red and -1 or shown.level end
-    body.qualification[name] = { blocker = card.blocker, qualified = card.qualified, score_bp = card.score_bp, levels = levels }
+    for dimension, shown in pairs(card.dimensions) do
+      levels[dimension] = shown.red and -1 or shown.level
+    end
+    body.qualification[name] = {
+      blocker = card.blocker,
+      qualified = card.qualified,
+      score_bp = card.score_bp,
+      levels = levels,
+    }
   end
   local asked = body.asked or {}
-  for id in pairs(context.talk.asked or {}) do asked[id] = true end
+  for id in pairs(context.talk.asked or {}) do
+    asked[id] = true
+  end
   body.asked = asked
   body.next_action = context.actions[1].action
 end
 
-
 local function coverage_of(read, reading, found)
   local coverage = read.coverage
-  coverage.sentences, coverage.evidence, coverage.extractor = #reading.sentences, found, rules.EXTRACTOR
+  coverage.sentences, coverage.evidence, coverage.extractor =
+    #reading.sentences, found, rules.EXTRACTOR
   return coverage
 end
-
 
 local function action_of(context)
   local best = context.actions[1]
   local others = json.array({})
   for k = 2, math.min(3, #context.actions) do
-    others[#others + 1] = { action = context.actions[k].action, rule = context.actions[k].rule, reasons = context.actions[k].reasons }
+    others[#others + 1] = {
+      action = context.actions[k].action,
+      rule = context.actions[k].rule,
+      reasons = context.actions[k].reasons,
+    }
   end
-  return { action = best.action, reasons = best.reasons, evidence = best.evidence, rule = best.rule, others = others }
+  return {
+    action = best.action,
+    reasons = best.reasons,
+    evidence = best.evidence,
+    rule = best.rule,
+    others = others,
+  }
 end
 
 M.action_of = action_of
-
 
 --- The capability `qualify`; input and output as the contract has them.
 ---@param input table {deal, account?, persona?, conversation}
@@ -101,24 +124,43 @@ function M.run(input)
   local reading = rules.read(read)
   local ids = store_sources(input.deal, read)
   local items = extract(reading, books, ids)
-  if #items > 0 then evidence.add(input.deal, items) end
+  if #items > 0 then
+    evidence.add(input.deal, items)
+  end
   local ledger = evidence.list(input.deal)
   local as_of = latest(read, ledger)
   local said = talk.read(reading, books)
   local context
   records.update("deal", input.deal, function(body)
-    for id in pairs(body.asked or {}) do said.asked[id] = true end
+    for id in pairs(body.asked or {}) do
+      said.asked[id] = true
+    end
     context = view.of(body, ledger, as_of, said)
     update_deal(body, input, context)
   end)
   local best = context.method and context.cards[context.method.name] or {}
-  events.emit("deal.qualified", { deal = input.deal, blocker = best.blocker, qualified = best.qualified, score_bp = best.score_bp,
-    stage = context.stage.current, next_action = context.actions[1].action }, { subject = input.deal })
+  events.emit("deal.qualified", {
+    deal = input.deal,
+    blocker = best.blocker,
+    qualified = best.qualified,
+    score_bp = best.score_bp,
+    stage = context.stage.current,
+    next_action = context.actions[1].action,
+  }, { subject = input.deal })
   return {
-    status = status_of(read, #items), coverage = coverage_of(read, reading, #items), as_of = dates.text(as_of),
-    scorecards = view.cards(context), stage = { current = context.stage.current, gates = context.stage.gates,
-      at_risk = context.stage.at_risk, method = context.stage.method },
-    next_action = action_of(context), questions = context.questions, evidence = view.evidence(ledger),
+    status = status_of(read, #items),
+    coverage = coverage_of(read, reading, #items),
+    as_of = dates.text(as_of),
+    scorecards = view.cards(context),
+    stage = {
+      current = context.stage.current,
+      gates = context.stage.gates,
+      at_risk = context.stage.at_risk,
+      method = context.stage.method,
+    },
+    next_action = action_of(context),
+    questions = context.questions,
+    evidence = view.evidence(ledger),
   }
 end
 

@@ -1,7 +1,7 @@
 --- Who sells and who buys, where the caller does not say.
--- Sellers show themselves: they introduce their company, speak of "our product", quote prices. Buyers speak of their budget and
--- of "your product". Being first to speak is a hint and no more. Where the signs do not tell, the side stays unknown, and
--- nothing that person says is recorded.
+-- Sellers show themselves: they introduce their company, speak of "our product", quote prices. Buyers speak of
+-- their budget and of "your product". Being first to speak is a hint and no more. Where the signs do not tell, the
+-- side stays unknown, and nothing that person says is recorded.
 
 local text = require "perigee.text"
 local cues = require "perigee.rules.cues"
@@ -11,48 +11,105 @@ local M = {}
 local SIGNS = {
   [4] = {
     "(this is|i am|my name is) * (from|with|at) * (solution|solutions|software|systems|technologies|tech|sales)",
-    "(i am|i work) * [in] sales", "your account (manager|executive|rep)",
+    "(i am|i work) * [in] sales",
+    "your account (manager|executive|rep)",
     "(our|the) (pricing|price|cost|total|quote) (is|comes|starts|would be) * <money>",
-    "(we offer|we provide|we can offer|i can offer) *", "i can prepare * (proposal|quote|contract|paperwork)",
+    "(we offer|we provide|we can offer|i can offer) *",
+    "i can prepare * (proposal|quote|contract|paperwork)",
     "i will (send|prepare|draft|get) * (proposal|quote|contract|paperwork|agreement|order form)",
-    "thank you for (choosing|your interest|considering us)", "thanks for your interest", "does * (your|that) * budget",
-    "(your|you) interest in our", "you (wrote|asked us|asked about|filled in|filled out|downloaded|requested|looked at|signed up|enquired|inquired|attended|visited|contacted us|reached out|expressed)",
-    "your (enquiry|inquiry|request|form|trial|interest|recent visit|download)", "(quote|offer|proposal|estimate) * attached", "attached * (quote|offer|proposal|estimate|brochure)", "(here is|find) * (our|the|your) (proposal|offer|quote)",
-    "(shall|should|may|can|could) i (book|reserve|prepare|draw up|put you|propose|draft|call again|hold the|send you|send the|schedule|ping you|arrange|follow up|email you)", "you (expressed|are) interest+ in * (our|the)",
+    "thank you for (choosing|your interest|considering us)",
+    "thanks for your interest",
+    "does * (your|that) * budget",
+    "(your|you) interest in our",
+    "you (wrote|asked us|asked about|filled in|filled out|downloaded|requested|looked at|signed up|enquired|inquired|attended|visited|contacted us|reached out|expressed)",
+    "your (enquiry|inquiry|request|form|trial|interest|recent visit|download)",
+    "(quote|offer|proposal|estimate) * attached",
+    "attached * (quote|offer|proposal|estimate|brochure)",
+    "(here is|find) * (our|the|your) (proposal|offer|quote)",
+    "(shall|should|may|can|could) i (book|reserve|prepare|draw up|put you|propose|draft|call again|hold the|send you|send the|schedule|ping you|arrange|follow up|email you)",
+    "you (expressed|are) interest+ in * (our|the)",
   },
   [2] = {
     "our (product|products|solution|solutions|platform|installation team|support team|service support|customers|clients|pricing|onboarding|experts|engineers)",
     "your (budget|needs|requirements|challenges|timeline|decision|business|operations|current setup|current system|current process|evaluation|company's)",
-    "(may|can|could|might) i ask", "who (signs|decides|will be signing|else|would sign|makes)", "(are you|you are) (still|the|interested|authorised|authorized|able to|planning|thinking)", "(what|when|which|how|why) * (would you|do you|are you|did you|will you|made you|got you|brings you) * (like|want|need|use|using|hope|hoping|achieve|look|see|plan|planning|expect|interested|looking|handle|currently|start|have in mind)",
-    "is * (still|within|in line|acceptable|okay) * you", "(following|follow) up on", "i am calling (about|to|from|because)", "(we|i) (could|can) (install|deliver|onboard|have it|start|ship|get you|have you|hold|include|throw in|offer|do it|do that|set)", "you would (be on|get|have|save|see|also get)", "(thank you|thanks) for (taking|joining|the tour|meeting|calling back|picking up|your time|speaking|attending)",
-    "(are you|you are) (looking|hoping) to", "how can (we|i) help", "we can (accommodate|schedule|install|tailor|customize|customise|deliver|offer)",
-    "(designed|built) (to|for|exactly)", "walk you through", "(delighted|pleased|happy|excited) to have you", "each (unit|license|licence|seat) (is|costs)",
-    "who else * (involved|decision)", "what (is|are) your (budget|timeline|challenges|timeframe|biggest)",
-    "(the|our) (cost|price|total) (for|is|comes)", "i (wanted|would like) to discuss (your|how our)", "discount", "demo for you", "your team",
+    "(may|can|could|might) i ask",
+    "who (signs|decides|will be signing|else|would sign|makes)",
+    "(are you|you are) (still|the|interested|authorised|authorized|able to|planning|thinking)",
+    "(what|when|which|how|why) * (would you|do you|are you|did you|will you|made you|got you|brings you) * (like|want|need|use|using|hope|hoping|achieve|look|see|plan|planning|expect|interested|looking|handle|currently|start|have in mind)",
+    "is * (still|within|in line|acceptable|okay) * you",
+    "(following|follow) up on",
+    "i am calling (about|to|from|because)",
+    "(we|i) (could|can) (install|deliver|onboard|have it|start|ship|get you|have you|hold|include|throw in|offer|do it|do that|set)",
+    "you would (be on|get|have|save|see|also get)",
+    "(thank you|thanks) for (taking|joining|the tour|meeting|calling back|picking up|your time|speaking|attending)",
+    "(are you|you are) (looking|hoping) to",
+    "how can (we|i) help",
+    "we can (accommodate|schedule|install|tailor|customize|customise|deliver|offer)",
+    "(designed|built) (to|for|exactly)",
+    "walk you through",
+    "(delighted|pleased|happy|excited) to have you",
+    "each (unit|license|licence|seat) (is|costs)",
+    "who else * (involved|decision)",
+    "what (is|are) your (budget|timeline|challenges|timeframe|biggest)",
+    "(the|our) (cost|price|total) (for|is|comes)",
+    "i (wanted|would like) to discuss (your|how our)",
+    "discount",
+    "demo for you",
+    "your team",
     "pleasure doing business",
   },
   [-2] = {
-    "(we|our|us) *9 {trouble}", "(i|we) (decide|sign|own|run the)", "how (much|many|long) (is|are|does|would|do)", "(what|how) does (it|the|that) *", "thanks for calling", "my (company|business|boss|team|director|department|people|partner)", "(i|we) (have|had|planned|budgeted) * <money>", "that is (too|more|fine|within)",
+    "(we|our|us) *9 {trouble}",
+    "(i|we) (decide|sign|own|run the)",
+    "how (much|many|long) (is|are|does|would|do)",
+    "(what|how) does (it|the|that) *",
+    "thanks for calling",
+    "my (company|business|boss|team|director|department|people|partner)",
+    "(i|we) (have|had|planned|budgeted) * <money>",
+    "that is (too|more|fine|within)",
     "(our|my) (budget|boss|cfo|ceo|manager|director|current vendor|current provider|current system|current process|workflow)",
     "your (product|products|solution|solutions|platform|pricing|price|prices|tool|software|proposal|quote|offer|services|competitors|company|demo|sales)",
-    "(how much|what) (does|would|is|will) * cost", "what (is|about) the (price|pricing|cost)", "how soon can you",
-    "we (need|are looking for|are looking to|are struggling|currently use)", "i am (looking|interested)", "(i|we) (will|would) need to (check|discuss|talk|run)",
-    "send (it|me|us|over)", "we are (evaluating|considering|comparing)", "(i|we) have the (final|financial)", "your (team|people) (can|could)",
-    "how (do|does|would) (you|your|it|the)", "we (have|had) * (problem|problems|issues|trouble)", "do you (have|offer|support|provide)",
+    "(how much|what) (does|would|is|will) * cost",
+    "what (is|about) the (price|pricing|cost)",
+    "how soon can you",
+    "we (need|are looking for|are looking to|are struggling|currently use)",
+    "i am (looking|interested)",
+    "(i|we) (will|would) need to (check|discuss|talk|run)",
+    "send (it|me|us|over)",
+    "we are (evaluating|considering|comparing)",
+    "(i|we) have the (final|financial)",
+    "your (team|people) (can|could)",
+    "how (do|does|would) (you|your|it|the)",
+    "we (have|had) * (problem|problems|issues|trouble)",
+    "do you (have|offer|support|provide)",
   },
 }
 local ROLE_NAMES = {
-  seller = "seller", rep = "seller", ae = "seller", sales = "seller", vendor = "seller", sdr = "seller", bdr = "seller", salesperson = "seller",
-  representative = "seller", customer = "customer", client = "customer", buyer = "customer", prospect = "customer", lead = "customer",
-  purchaser = "customer", agent = "seller",
+  seller = "seller",
+  rep = "seller",
+  ae = "seller",
+  sales = "seller",
+  vendor = "seller",
+  sdr = "seller",
+  bdr = "seller",
+  salesperson = "seller",
+  representative = "seller",
+  customer = "customer",
+  client = "customer",
+  buyer = "customer",
+  prospect = "customer",
+  lead = "customer",
+  purchaser = "customer",
+  agent = "seller",
 }
 local LONGEST_READ = 4000
 
 local compiled
 
-
 local function signs()
-  if compiled then return compiled end
+  if compiled then
+    return compiled
+  end
   local list = {}
   for weight, phrases in pairs(SIGNS) do
     for _, phrase in ipairs(phrases) do
@@ -67,8 +124,7 @@ local function signs()
   return compiled
 end
 
-
-local INTRODUCES = { from = true, of = true, with = true, at = true, here = true, calling = true, speaking = true }
+local INTRODUCES = text.set("from of with at here calling speaking")
 
 -- "Anna Berg from Northlight here": whoever opens with their own name and a firm calls to sell.
 local function introduces_self(words, name)
@@ -76,15 +132,19 @@ local function introduces_self(words, name)
   for i = 1, math.min(#words, 40) do
     if #own > 0 and words[i] == own[1] and #own[1] > 1 then
       local k = i + 1
-      while own[k - i + 1] and words[k] == own[k - i + 1] do k = k + 1 end
-      if INTRODUCES[words[k]] and not (words[i - 1] == "hi" or words[i - 1] == "hello" or words[i - 1] == "thanks") then
+      while own[k - i + 1] and words[k] == own[k - i + 1] do
+        k = k + 1
+      end
+      if
+        INTRODUCES[words[k]]
+        and not (words[i - 1] == "hi" or words[i - 1] == "hello" or words[i - 1] == "thanks")
+      then
         return words[k] ~= "here" and words[k] ~= "speaking" and 6 or 2
       end
     end
   end
   return 0
 end
-
 
 local function score(source, utterance, index)
   local reading, shadow = text.new_reading(), nil
@@ -96,32 +156,32 @@ local function score(source, utterance, index)
     local slots = shadow:find("[$\5\6\7]") and { money = {} } or {}
     if slots.money then
       for i = sentence.first, sentence.last do
-        if reading.currencies[i] then slots.money[i] = { first = i, last = i } end
+        if reading.currencies[i] then
+          slots.money[i] = { first = i, last = i }
+        end
       end
     end
     local found, n = cues.candidates(index, reading, sentence, slots.money and { "money" } or {})
     for k = 1, n do
-      if cues.find(found[k], reading, sentence, slots) then total = total + found[k].weight end
+      if cues.find(found[k], reading, sentence, slots) then
+        total = total + found[k].weight
+      end
     end
   end
   return total
 end
 
-
 local function domain_of(address)
   return address and address:lower():match("@([%w.-]+)")
 end
-
 
 local function normal_name(name)
   return (name:lower():gsub("%b<>", ""):gsub("[\"']", ""):gsub("^%s+", ""):gsub("%s+$", ""))
 end
 
-
 local function address_of(name)
   return name:lower():match("([%w._%%+-]+@[%w.-]+)")
 end
-
 
 -- Whether a speaker is one of those named as sellers: by address, by name, or by the domain of a named address.
 local function is_named(speaker, sellers)
@@ -129,28 +189,40 @@ local function is_named(speaker, sellers)
   for _, seller in ipairs(sellers) do
     local given, at = normal_name(seller), address_of(seller)
     if at then
-      if address == at or domain and domain == domain_of(seller) and #domain > 3 then return true end
+      if address == at or domain and domain == domain_of(seller) and #domain > 3 then
+        return true
+      end
     elseif given ~= "" then
-      if given == domain or given == "@" .. (domain or "") then return true end
-      if name == given or name:find(given, 1, true) == 1 and not name:find("^%w", #given + 1) then return true end
+      if given == domain or given == "@" .. (domain or "") then
+        return true
+      end
+      if name == given or name:find(given, 1, true) == 1 and not name:find("^%w", #given + 1) then
+        return true
+      end
       -- "Anna" speaks where "Anna Berg" was named.
-      if given:find(name, 1, true) == 1 and given:sub(#name + 1, #name + 1) == " " and #name > 1 then return true end
+      if
+        given:find(name, 1, true) == 1
+        and given:sub(#name + 1, #name + 1) == " "
+        and #name > 1
+      then
+        return true
+      end
     end
   end
   return false
 end
 
-
 local function by_label(speaker)
   local inner = speaker:match("[%(%[]([^%)%]]*)[%)%]]")
   for _, part in ipairs { inner or "", speaker } do
     for word in part:lower():gmatch("%a+") do
-      if ROLE_NAMES[word] and (part == inner or #part <= 24) then return ROLE_NAMES[word] end
+      if ROLE_NAMES[word] and (part == inner or #part <= 24) then
+        return ROLE_NAMES[word]
+      end
     end
   end
   return nil
 end
-
 
 local function collect(sources, utterances)
   local people, order, index = {}, {}, nil
@@ -163,64 +235,91 @@ local function collect(sources, utterances)
       people[key] = person
       order[#order + 1] = person
     end
-    if utterance.side then person.side = utterance.side end
+    if utterance.side then
+      person.side = utterance.side
+    end
     person.domain = person.domain or domain_of(key)
   end
   for _, person in ipairs(order) do
-    if not person.side then index = index or signs() end
+    if not person.side then
+      index = index or signs()
+    end
   end
   if index then
     for _, utterance in ipairs(utterances) do
       local person = people[utterance.speaker or "?"]
-      if not person.side and utterance.speaker then person.score = person.score + score(sources[utterance.source], utterance, index) end
+      if not person.side and utterance.speaker then
+        person.score = person.score + score(sources[utterance.source], utterance, index)
+      end
     end
   end
   return people, order
 end
-
 
 local function from_signs(order)
   local best, second
   for _, person in ipairs(order) do
     if not person.side then
       person.rank = person.score + (person.first == 1 and 1 or 0)
-      if not best or person.rank > best.rank then best, second = person, best
-      elseif not second or person.rank > second.rank then second = person end
+      if not best or person.rank > best.rank then
+        best, second = person, best
+      elseif not second or person.rank > second.rank then
+        second = person
+      end
     end
   end
   for _, person in ipairs(order) do
     if not person.side then
       local margin = second and person.rank - second.rank or person.rank
-      if person == best and (person.rank >= 2 and margin >= 2 or #order == 2 and second and margin >= 4) then person.side = "seller"
-      elseif person.rank >= 6 then person.side = "seller"
-      elseif person.rank <= -2 then person.side = "customer" end
+      if
+        person == best
+        and (person.rank >= 2 and margin >= 2 or #order == 2 and second and margin >= 4)
+      then
+        person.side = "seller"
+      elseif person.rank >= 6 then
+        person.side = "seller"
+      elseif person.rank <= -2 then
+        person.side = "customer"
+      end
     end
   end
   -- Two who talk to each other: when one is the seller, the other is not.
   local sellers, open = 0, {}
   for _, person in ipairs(order) do
-    if person.side == "seller" then sellers = sellers + 1 end
-    if not person.side then open[#open + 1] = person end
+    if person.side == "seller" then
+      sellers = sellers + 1
+    end
+    if not person.side then
+      open[#open + 1] = person
+    end
   end
-  if #open == 1 and sellers > 0 then open[1].side = "customer" end
+  if #open == 1 and sellers > 0 then
+    open[1].side = "customer"
+  end
   local customers = 0
   for _, person in ipairs(order) do
-    if person.side == "customer" then customers = customers + 1 end
+    if person.side == "customer" then
+      customers = customers + 1
+    end
   end
-  if #open == 1 and not open[1].side and customers == #order - 1 and #order == 2 then open[1].side = "seller" end
+  if #open == 1 and not open[1].side and customers == #order - 1 and #order == 2 then
+    open[1].side = "seller"
+  end
 end
-
 
 local function spread_by_domain(order)
   local domains = {}
   for _, person in ipairs(order) do
-    if person.side and person.side ~= "unknown" and person.domain then domains[person.domain] = person.side end
+    if person.side and person.side ~= "unknown" and person.domain then
+      domains[person.domain] = person.side
+    end
   end
   for _, person in ipairs(order) do
-    if not person.side and person.domain then person.side = domains[person.domain] end
+    if not person.side and person.domain then
+      person.side = domains[person.domain]
+    end
   end
 end
-
 
 --- Sets `side` of every utterance: customer, seller or unknown.
 ---@param sources table[]
@@ -230,13 +329,17 @@ function M.infer(sources, utterances, sellers)
   if sellers and #sellers > 0 then
     for _, utterance in ipairs(utterances) do
       if not utterance.side then
-        utterance.side = utterance.speaker and (is_named(utterance.speaker, sellers) and "seller" or "customer") or "unknown"
+        utterance.side = utterance.speaker
+            and (is_named(utterance.speaker, sellers) and "seller" or "customer")
+          or "unknown"
       end
     end
     return
   end
   for _, utterance in ipairs(utterances) do
-    if not utterance.side and utterance.speaker then utterance.side = by_label(utterance.speaker) end
+    if not utterance.side and utterance.speaker then
+      utterance.side = by_label(utterance.speaker)
+    end
   end
   local people, order = collect(sources, utterances)
   spread_by_domain(order)
@@ -244,7 +347,9 @@ function M.infer(sources, utterances, sellers)
   spread_by_domain(order)
   for _, utterance in ipairs(utterances) do
     utterance.side = utterance.side or people[utterance.speaker or "?"].side or "unknown"
-    if not utterance.speaker then utterance.side = "unknown" end
+    if not utterance.speaker then
+      utterance.side = "unknown"
+    end
   end
 end
 

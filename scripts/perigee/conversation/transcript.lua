@@ -3,19 +3,23 @@
 --   <v Speaker>words (WebVTT) · Speaker  00:12, the words on the lines after it
 -- A line that opens no utterance goes on with the one before.
 
+local text = require "perigee.text"
+
 local dates = require "perigee.conversation.dates"
 
 local M = {}
 
 local LONGEST_LABEL = 60
-local PARTICLES = { de = true, van = true, von = true, der = true, den = true, la = true, le = true, al = true, bin = true, ["da"] = true,
-  di = true, el = true, ["of"] = true, ["and"] = true, at = true, ["-"] = true, ["from"] = true, dos = true, du = true, y = true }
-local NO_NAMES = { note = true, notes = true, agenda = true, subject = true, date = true, time = true, re = true, fw = true, ps = true, title = true,
-  participants = true, attendees = true, summary = true, duration = true, call = true, meeting = true, transcript = true, action = true,
-  to = true, cc = true, topic = true, warning = true, example = true, http = true, https = true, location = true, recording = true,
-  question = true, answer = true, pricing = true, price = true, budget = true, timeline = true, total = true, company = true }
-local ROLES = { seller = true, customer = true, rep = true, agent = true, client = true, buyer = true, prospect = true, sales = true, ae = true,
-  lead = true, user = true, caller = true, speaker = true, vendor = true, me = true, them = true, a = true, b = true, s = true, c = true }
+local PARTICLES = text.set("de van von der den la le al bin da di el of and at - from dos du y")
+local NO_NAMES = text.set([[
+  note notes agenda subject date time re fw ps title participants attendees summary duration
+  call meeting transcript action to cc topic warning example http https location recording
+  question answer pricing price budget timeline total company
+]])
+local ROLES = text.set([[
+  seller customer rep agent client buyer prospect sales ae lead user caller speaker vendor me
+  them a b s c
+]])
 
 
 -- "[2023-10-17T10:00:00]", "[00:12:05]", "(00:12)", "00:12:05 -": the stamp at i and the place behind it.
@@ -74,7 +78,7 @@ local function opening(line)
   local _, voice, name = line:find("^<v%.?%a*%s+([^>]*)>", i)
   if voice then return name, stamp, skip(line, voice + 1, "%s"), true end
   local colon = line:find(":", i, true)
-  -- A colon inside a bracketed time belongs to the label: "Anna (00:12): …".
+  -- A colon inside a bracketed time belongs to the label: "Anna (00:12): ...".
   local open = line:find("[%(%[]%d", i)
   if colon and open and open < colon and open - i < LONGEST_LABEL then
     local close = line:find("[%)%]]", open)

@@ -1,49 +1,128 @@
 --- "Yes, that's correct": whether an utterance answers the question before it, and how.
 
+local text = require "perigee.text"
+
 local M = {}
 
-local FILLERS = {
-  well = true, um = true, uh = true, hmm = true, hm = true, honestly = true, actually = true, so = true, oh = true, ah = true,
-  frankly = true, er = true, mm = true, hi = true, thanks = true, and_ = true, mhm = true, basically = true, hey = true,
-}
+local FILLERS = text.set([[
+  well um uh hmm hm honestly actually so oh ah frankly er mm hi thanks and mhm basically hey
+]])
 local YES = {
-  yes = "sure", yeah = "sure", yep = "sure", yup = "sure", correct = "sure", right = "sure", exactly = "sure",
-  absolutely = "sure", definitely = "sure", certainly = "sure", indeed = "sure", precisely = "sure", totally = "sure",
-  affirmative = "sure", sure = "plain", ok = "soft", okay = "soft", perfect = "soft", great = "soft", true_ = "sure",
-  perfectly = "sure", completely = "sure", aye = "sure", agreed = "soft", confirmed = "sure", always = "plain",
+  yes = "sure",
+  yeah = "sure",
+  yep = "sure",
+  yup = "sure",
+  correct = "sure",
+  right = "sure",
+  exactly = "sure",
+  absolutely = "sure",
+  definitely = "sure",
+  certainly = "sure",
+  indeed = "sure",
+  precisely = "sure",
+  totally = "sure",
+  affirmative = "sure",
+  sure = "plain",
+  ok = "soft",
+  okay = "soft",
+  perfect = "soft",
+  great = "soft",
+  true_ = "sure",
+  perfectly = "sure",
+  completely = "sure",
+  aye = "sure",
+  agreed = "soft",
+  confirmed = "sure",
+  always = "plain",
 }
-local NO = { no = true, nope = true, nah = true, negative = true, unfortunately = true, never = true, hardly = true,
-  sadly = true, regrettably = true }
+local NO = text.set("no nope nah negative unfortunately never hardly sadly regrettably")
 -- Phrases of two or more words that open an answer.
 local OPENINGS = {
-  { "of", "course", yes = "sure" }, { "that", "is", "right", yes = "sure" }, { "that", "is", "correct", yes = "sure" },
-  { "that", "is", "true", yes = "sure" }, { "that", "is", "it", yes = "plain" }, { "you", "got", "it", yes = "plain" },
-  { "it", "does", "not", no = true }, { "we", "do", "not", no = true }, { "i", "do", "not", no = true }, { "i", "am", "not", no = true },
-  { "we", "are", "not", no = true }, { "it", "is", "not", no = true }, { "i", "am", "afraid", "not", no = true },
-  { "i", "am", "afraid", "no", no = true }, { "there", "is", "not", no = true }, { "there", "are", "not", no = true },
-  { "not", "really", no = true }, { "not", "yet", no = true }, { "not", "exactly", no = true }, { "not", "quite", no = true },
-  { "not", "at", no = true }, { "not", "entirely", no = true }, { "not", "necessarily", no = true }, { "not", "right", no = true },
-  { "not", "particularly", no = true }, { "not", "so", no = true }, { "not", "as", no = true }, { "not", "currently", no = true },
-  { "not", "completely", no = true }, { "not", "fully", no = true }, { "not", "that", no = true }, { "not", "alone", no = true },
-  { "not", "by", no = true }, { "we", "have", "not", no = true }, { "i", "have", "not", no = true }, { "i", "can", "not", no = true }, { "it", "does", yes = "sure" },
-  { "we", "do", yes = "sure" }, { "i", "do", yes = "sure" }, { "i", "am", yes = "sure" }, { "we", "are", yes = "sure" },
-  { "it", "is", yes = "sure" }, { "we", "have", yes = "sure" }, { "i", "have", yes = "sure" }, { "i", "can", yes = "sure" }, { "there", "is", yes = "plain" },
-  { "it", "would", yes = "plain" }, { "that", "would", yes = "soft" }, { "that", "works", yes = "plain" },
-  { "sounds", "good", yes = "soft" }, { "sounds", "right", yes = "sure" }, { "you", "are", "right", yes = "sure" },
-  { "you", "assume", "correctly", yes = "sure" }, { "you", "assume", "right", yes = "sure" }, { "you", "bet", yes = "sure" },
-  { "spot", "on", yes = "sure" }, { "very", "much", "so", yes = "sure" }, { "by", "all", "means", yes = "plain" }, { "for", "sure", yes = "sure" },
-  { "without", "a", "doubt", yes = "sure" }, { "i", "wish", no = true }, { "if", "only", no = true }, { "far", "from", no = true },
-  { "no", "one", no = true }, { "works", "for", yes = "plain" }, { "i", "would", "say", "so", yes = "plain" }, { "i", "believe", "so", yes = "plain" },
-  { "i", "think", "so", yes = "plain" }, { "i", "do", "not", "think", "so", no = true }, { "i", "am", "not", no = true }, { "it", "would", "not", no = true },
-  { "it", "will", yes = "plain" }, { "they", "are", yes = "plain" }, { "they", "do", yes = "plain" }, { "they", "do", "not", no = true },
-  { "just", "me", yes = "plain" }, { "we", "would", "not", no = true }, { "that", "is", "not", no = true }, { "i", "would", "not", no = true },
+  { "of", "course", yes = "sure" },
+  { "that", "is", "right", yes = "sure" },
+  { "that", "is", "correct", yes = "sure" },
+  { "that", "is", "true", yes = "sure" },
+  { "that", "is", "it", yes = "plain" },
+  { "you", "got", "it", yes = "plain" },
+  { "it", "does", "not", no = true },
+  { "we", "do", "not", no = true },
+  { "i", "do", "not", no = true },
+  { "i", "am", "not", no = true },
+  { "we", "are", "not", no = true },
+  { "it", "is", "not", no = true },
+  { "i", "am", "afraid", "not", no = true },
+  { "i", "am", "afraid", "no", no = true },
+  { "there", "is", "not", no = true },
+  { "there", "are", "not", no = true },
+  { "not", "really", no = true },
+  { "not", "yet", no = true },
+  { "not", "exactly", no = true },
+  { "not", "quite", no = true },
+  { "not", "at", no = true },
+  { "not", "entirely", no = true },
+  { "not", "necessarily", no = true },
+  { "not", "right", no = true },
+  { "not", "particularly", no = true },
+  { "not", "so", no = true },
+  { "not", "as", no = true },
+  { "not", "currently", no = true },
+  { "not", "completely", no = true },
+  { "not", "fully", no = true },
+  { "not", "that", no = true },
+  { "not", "alone", no = true },
+  { "not", "by", no = true },
+  { "we", "have", "not", no = true },
+  { "i", "have", "not", no = true },
+  { "i", "can", "not", no = true },
+  { "it", "does", yes = "sure" },
+  { "we", "do", yes = "sure" },
+  { "i", "do", yes = "sure" },
+  { "i", "am", yes = "sure" },
+  { "we", "are", yes = "sure" },
+  { "it", "is", yes = "sure" },
+  { "we", "have", yes = "sure" },
+  { "i", "have", yes = "sure" },
+  { "i", "can", yes = "sure" },
+  { "there", "is", yes = "plain" },
+  { "it", "would", yes = "plain" },
+  { "that", "would", yes = "soft" },
+  { "that", "works", yes = "plain" },
+  { "sounds", "good", yes = "soft" },
+  { "sounds", "right", yes = "sure" },
+  { "you", "are", "right", yes = "sure" },
+  { "you", "assume", "correctly", yes = "sure" },
+  { "you", "assume", "right", yes = "sure" },
+  { "you", "bet", yes = "sure" },
+  { "spot", "on", yes = "sure" },
+  { "very", "much", "so", yes = "sure" },
+  { "by", "all", "means", yes = "plain" },
+  { "for", "sure", yes = "sure" },
+  { "without", "a", "doubt", yes = "sure" },
+  { "i", "wish", no = true },
+  { "if", "only", no = true },
+  { "far", "from", no = true },
+  { "no", "one", no = true },
+  { "works", "for", yes = "plain" },
+  { "i", "would", "say", "so", yes = "plain" },
+  { "i", "believe", "so", yes = "plain" },
+  { "i", "think", "so", yes = "plain" },
+  { "i", "do", "not", "think", "so", no = true },
+  { "i", "am", "not", no = true },
+  { "it", "would", "not", no = true },
+  { "it", "will", yes = "plain" },
+  { "they", "are", yes = "plain" },
+  { "they", "do", yes = "plain" },
+  { "they", "do", "not", no = true },
+  { "just", "me", yes = "plain" },
+  { "we", "would", "not", no = true },
+  { "that", "is", "not", no = true },
+  { "i", "would", "not", no = true },
 }
 -- Short forms that must stand alone ("I have." but not "I have a question").
-local ALONE = { ["do"] = true, am = true, are = true, is = true, have = true, does = true, can = true }
+local ALONE = text.set("do am are is have does can")
 -- "I'm not sure" answers neither way.
-local OPEN = { sure = true, certain = true, following = true, ["in"] = true, know = true, mind = true, understand = true, remember = true }
-local NOT_AN_ANSWER = { problem = true, worries = true, rush = true, thanks = true, thank = true, doubt = true, longer = true }
-
+local OPEN = text.set("sure certain following in know mind understand remember")
+local NOT_AN_ANSWER = text.set("problem worries rush thanks thank doubt longer")
 
 local function opening(words, i, last)
   for k = 1, #OPENINGS do
@@ -58,12 +137,13 @@ local function opening(words, i, last)
     end
     if hit then
       local whole = i + n - 1 == last
-      if phrase.no or whole or not ALONE[phrase[n]] then return phrase, i + n - 1 end
+      if phrase.no or whole or not ALONE[phrase[n]] then
+        return phrase, i + n - 1
+      end
     end
   end
   return nil
 end
-
 
 --- Reads the opening of an answer.
 ---@param reading table
@@ -72,31 +152,56 @@ end
 ---@return string|nil how sure: "sure", "plain" or "soft"
 function M.read(reading, sentence)
   local words, last = reading.words, sentence.last
-  if sentence.question then return nil end
+  if sentence.question then
+    return nil
+  end
   local i = sentence.first
-  while i < last and FILLERS[words[i]] do i = i + 1 end
-  if words[i] == "to" and words[i + 1] == "be" and i + 3 <= last then i = i + 3 end
+  while i < last and FILLERS[words[i]] do
+    i = i + 1
+  end
+  if words[i] == "to" and words[i + 1] == "be" and i + 3 <= last then
+    i = i + 3
+  end
   local word, following = words[i], words[i + 1]
-  if word == "yes" and following == "and" and words[i + 2] == "no" then return nil end
+  if word == "yes" and following == "and" and words[i + 2] == "no" then
+    return nil
+  end
   if NO[word] then
-    if i < last and (NOT_AN_ANSWER[following] or following == "one" and i + 1 < last and words[i + 2] ~= "'s") then return nil end
+    if
+      i < last
+      and (NOT_AN_ANSWER[following] or following == "one" and i + 1 < last and words[i + 2] ~= "'s")
+    then
+      return nil
+    end
     return "no", "sure"
   end
   local phrase = opening(words, i, last)
   if phrase then
     if phrase.no then
-      if OPEN[words[i + #phrase] or ""] and i + #phrase <= last then return nil end
+      if OPEN[words[i + #phrase] or ""] and i + #phrase <= last then
+        return nil
+      end
       return "no", "sure"
     end
     return "yes", phrase.yes
   end
   local sure = YES[word]
   if sure then
-    if (word == "sure" or word == "right" or word == "okay" or word == "ok") and i < last and not reading.breaks[i + 1] then
+    if
+      (word == "sure" or word == "right" or word == "okay" or word == "ok")
+      and i < last
+      and not reading.breaks[i + 1]
+    then
       sure = "soft"
     end
-    if i < last and (following == "but" or following == "though" or following == "although") then sure = "soft" end
-    if word == "absolutely" and following == "not" or word == "definitely" and following == "not" then return "no", "sure" end
+    if i < last and (following == "but" or following == "though" or following == "although") then
+      sure = "soft"
+    end
+    if
+      word == "absolutely" and following == "not" or word == "definitely" and following == "not"
+    then
+      return "no", "sure"
+    end
     return "yes", sure
   end
   return nil

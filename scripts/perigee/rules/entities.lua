@@ -1,45 +1,173 @@
 --- Amounts, percentages, durations, dates and quantities in a reading, each with the words that it spans.
--- An entity is {kind, first, last, …}; `slots[kind][first]` finds it while a cue is matched.
+-- An entity is {kind, first, last, ...}; `slots[kind][first]` finds it while a cue is matched.
+
+local text = require "perigee.text"
 
 local M = {}
 
 local NUMBER_WORDS = {
-  one = 1, two = 2, three = 3, four = 4, five = 5, six = 6, seven = 7, eight = 8, nine = 9, ten = 10, eleven = 11,
-  twelve = 12, thirteen = 13, fourteen = 14, fifteen = 15, sixteen = 16, seventeen = 17, eighteen = 18, nineteen = 19,
-  twenty = 20, thirty = 30, forty = 40, fifty = 50, sixty = 60, seventy = 70, eighty = 80, ninety = 90,
+  one = 1,
+  two = 2,
+  three = 3,
+  four = 4,
+  five = 5,
+  six = 6,
+  seven = 7,
+  eight = 8,
+  nine = 9,
+  ten = 10,
+  eleven = 11,
+  twelve = 12,
+  thirteen = 13,
+  fourteen = 14,
+  fifteen = 15,
+  sixteen = 16,
+  seventeen = 17,
+  eighteen = 18,
+  nineteen = 19,
+  twenty = 20,
+  thirty = 30,
+  forty = 40,
+  fifty = 50,
+  sixty = 60,
+  seventy = 70,
+  eighty = 80,
+  ninety = 90,
 }
-local SCALES = { hundred = 100, thousand = 1000, million = 1000000, billion = 1000000000, grand = 1000, k = 1000 }
-local SUFFIXES = { k = 1000, m = 1000000, mm = 1000000, bn = 1000000000, b = 1000000000, mio = 1000000, mn = 1000000 }
+local SCALES = {
+  hundred = 100,
+  thousand = 1000,
+  million = 1000000,
+  billion = 1000000000,
+  grand = 1000,
+  k = 1000,
+}
+local SUFFIXES = {
+  k = 1000,
+  m = 1000000,
+  mm = 1000000,
+  bn = 1000000000,
+  b = 1000000000,
+  mio = 1000000,
+  mn = 1000000,
+}
 local CURRENCY_WORDS = {
-  dollar = "USD", dollars = "USD", usd = "USD", bucks = "USD", euro = "EUR", euros = "EUR", eur = "EUR",
-  pound = "GBP", pounds = "GBP", gbp = "GBP", quid = "GBP", yen = "JPY", jpy = "JPY", chf = "CHF", francs = "CHF",
-  cad = "CAD", aud = "AUD", inr = "INR", rupees = "INR", sek = "SEK", nok = "NOK", dkk = "DKK", grand = "",
+  dollar = "USD",
+  dollars = "USD",
+  usd = "USD",
+  bucks = "USD",
+  euro = "EUR",
+  euros = "EUR",
+  eur = "EUR",
+  pound = "GBP",
+  pounds = "GBP",
+  gbp = "GBP",
+  quid = "GBP",
+  yen = "JPY",
+  jpy = "JPY",
+  chf = "CHF",
+  francs = "CHF",
+  cad = "CAD",
+  aud = "AUD",
+  inr = "INR",
+  rupees = "INR",
+  sek = "SEK",
+  nok = "NOK",
+  dkk = "DKK",
+  grand = "",
 }
 local UNIT_HOURS = {
-  minute = 0, minutes = 0, min = 0, mins = 0, hour = 1, hours = 1, hrs = 1, hr = 1, day = 24, days = 24, week = 168,
-  weeks = 168, wk = 168, wks = 168, fortnight = 336, month = 720, months = 720, mo = 720, quarter = 2160, quarters = 2160, year = 8760,
-  years = 8760, yr = 8760, yrs = 8760, weekend = 48, sprint = 336,
+  minute = 0,
+  minutes = 0,
+  min = 0,
+  mins = 0,
+  hour = 1,
+  hours = 1,
+  hrs = 1,
+  hr = 1,
+  day = 24,
+  days = 24,
+  week = 168,
+  weeks = 168,
+  wk = 168,
+  wks = 168,
+  fortnight = 336,
+  month = 720,
+  months = 720,
+  mo = 720,
+  quarter = 2160,
+  quarters = 2160,
+  year = 8760,
+  years = 8760,
+  yr = 8760,
+  yrs = 8760,
+  weekend = 48,
+  sprint = 336,
 }
 local VAGUE = { a = 1, an = 1, couple = 2, few = 3, several = 4, half = 0.5 }
 local MONTHS = {
-  january = 1, february = 2, march = 3, april = 4, may = 5, june = 6, july = 7, august = 8, september = 9, october = 10,
-  november = 11, december = 12, jan = 1, feb = 2, mar = 3, apr = 4, jun = 6, jul = 7, aug = 8, sep = 9, sept = 9, oct = 10,
-  nov = 11, dec = 12,
+  january = 1,
+  february = 2,
+  march = 3,
+  april = 4,
+  may = 5,
+  june = 6,
+  july = 7,
+  august = 8,
+  september = 9,
+  october = 10,
+  november = 11,
+  december = 12,
+  jan = 1,
+  feb = 2,
+  mar = 3,
+  apr = 4,
+  jun = 6,
+  jul = 7,
+  aug = 8,
+  sep = 9,
+  sept = 9,
+  oct = 10,
+  nov = 11,
+  dec = 12,
 }
-local WEEKDAYS = {
-  monday = true, tuesday = true, wednesday = true, thursday = true, friday = true, saturday = true, sunday = true,
+local WEEKDAYS = text.set("monday tuesday wednesday thursday friday saturday sunday")
+local SEASONS = text.set("spring summer autumn fall winter christmas easter thanksgiving ramadan")
+local NEAR = {
+  today = 12,
+  tonight = 12,
+  tomorrow = 24,
+  eod = 12,
+  eow = 120,
+  eom = 360,
+  eoq = 1080,
+  eoy = 4380,
+  yesterday = 0,
 }
-local SEASONS = { spring = true, summer = true, autumn = true, fall = true, winter = true, christmas = true, easter = true,
-  thanksgiving = true, ramadan = true }
-local NEAR = { today = 12, tonight = 12, tomorrow = 24, eod = 12, eow = 120, eom = 360, eoq = 1080, eoy = 4380, yesterday = 0 }
-local PERIOD = { week = 168, month = 720, quarter = 2160, year = 8760, fiscal = 8760, financial = 8760, sprint = 336 }
-local WHICH = { next = 1, this = 0.5, coming = 1, following = 2, ["end"] = 0.5, beginning = 1, start = 1, current = 0.5, within = 1 }
-local QUARTERS = { q1 = true, q2 = true, q3 = true, q4 = true, h1 = true, h2 = true, fy = true }
-local BEFORE_MONTH = {
-  ["in"] = true, by = true, this = true, next = true, of = true, ["until"] = true, till = true, before = true, after = true,
-  early = true, mid = true, late = true, since = true, from = true, ["for"] = true, to = true, on = true, last = true, ["end"] = true,
+local PERIOD = {
+  week = 168,
+  month = 720,
+  quarter = 2160,
+  year = 8760,
+  fiscal = 8760,
+  financial = 8760,
+  sprint = 336,
 }
-
+local WHICH = {
+  next = 1,
+  this = 0.5,
+  coming = 1,
+  following = 2,
+  ["end"] = 0.5,
+  beginning = 1,
+  start = 1,
+  current = 0.5,
+  within = 1,
+}
+local QUARTERS = text.set("q1 q2 q3 q4 h1 h2 fy")
+local BEFORE_MONTH = text.set([[
+  in by this next of until till before after early mid late since from for to on last end
+]])
 
 -- A number at i: value and the last word of it, spelled or in digits.
 local function number_at(reading, i, last)
@@ -49,13 +177,21 @@ local function number_at(reading, i, last)
   if word == "#" then
     value = reading.numbers[i]
     local scale = SUFFIXES[reading.suffixes[i] or ""]
-    if scale then value = value * scale end
+    if scale then
+      value = value * scale
+    end
   else
     value = NUMBER_WORDS[word] or (word == "hundred" or word == "thousand") and 1 or nil
-    if not value then return nil end
-    if word == "hundred" or word == "thousand" then k = i - 1 end
+    if not value then
+      return nil
+    end
+    if word == "hundred" or word == "thousand" then
+      k = i - 1
+    end
     local unit = value >= 20 and k + 1 <= last and NUMBER_WORDS[words[k + 1]]
-    if unit and unit < 10 then value, k = value + unit, k + 1 end
+    if unit and unit < 10 then
+      value, k = value + unit, k + 1
+    end
   end
   if k + 3 <= last and words[k + 1] == "and" and words[k + 2] == "a" and words[k + 3] == "half" then
     value, k = value + 0.5, k + 3
@@ -67,10 +203,11 @@ local function number_at(reading, i, last)
       value, k = value + NUMBER_WORDS[words[k + 2]], k + 2
     end
   end
-  if k < i then k = i end
+  if k < i then
+    k = i
+  end
   return value, k
 end
-
 
 local function put(slots, kind, entity)
   local list = slots[kind]
@@ -79,20 +216,22 @@ local function put(slots, kind, entity)
     slots[kind] = list
   end
   entity.kind = kind
-  if not list[entity.first] then list[entity.first] = entity end
+  if not list[entity.first] then
+    list[entity.first] = entity
+  end
 end
-
 
 local function minor_units(value)
   return math.floor(value * 100 + 0.5)
 end
 
-
 -- Numbers and what they count: money, percent, duration, or a plain quantity with its unit.
 local function read_amount(reading, slots, i, last)
   local words = reading.words
   local value, k = number_at(reading, i, last)
-  if not value then return end
+  if not value then
+    return
+  end
   local currency = reading.currencies[i]
   if not currency and i > 1 and CURRENCY_WORDS[words[i - 1]] and #words[i - 1] == 3 then
     currency = CURRENCY_WORDS[words[i - 1]]
@@ -108,11 +247,25 @@ local function read_amount(reading, slots, i, last)
     if not currency then
       currency, stop = CURRENCY_WORDS[nxt], k + 1
     end
-    put(slots, "money", { first = i, last = stop, amount = minor_units(value), currency = currency })
-    put(slots, "amount", { first = i, last = stop, amount = minor_units(value), currency = currency })
+    put(
+      slots,
+      "money",
+      { first = i, last = stop, amount = minor_units(value), currency = currency }
+    )
+    put(
+      slots,
+      "amount",
+      { first = i, last = stop, amount = minor_units(value), currency = currency }
+    )
     return
   end
-  if nxt == "business" or nxt == "working" or nxt == "calendar" or nxt == "full" or nxt == "more" then
+  if
+    nxt == "business"
+    or nxt == "working"
+    or nxt == "calendar"
+    or nxt == "full"
+    or nxt == "more"
+  then
     nxt, k = words[k + 2], k + 1
   end
   local hours = UNIT_HOURS[nxt or ""]
@@ -122,71 +275,113 @@ local function read_amount(reading, slots, i, last)
   end
   put(slots, "number", { first = i, last = k, value = value })
   local grand = SCALES[words[k]] ~= nil or SUFFIXES[suffix or ""]
-  local is_year = words[i] == "#" and value >= 1990 and value <= 2100 and value == math.floor(value) and not suffix
-  if is_year then put(slots, "year", { first = i, last = k, value = value }) end
+  local is_year = words[i] == "#"
+    and value >= 1990
+    and value <= 2100
+    and value == math.floor(value)
+    and not suffix
+  if is_year then
+    put(slots, "year", { first = i, last = k, value = value })
+  end
   if value >= 100 and words[i] == "#" and not is_year or grand and value >= 1000 then
-    put(slots, "amount", { first = i, last = k, amount = minor_units(value), bare = not grand or nil })
-    if grand then put(slots, "money", { first = i, last = k, amount = minor_units(value) }) end
+    put(
+      slots,
+      "amount",
+      { first = i, last = k, amount = minor_units(value), bare = not grand or nil }
+    )
+    if grand then
+      put(slots, "money", { first = i, last = k, amount = minor_units(value) })
+    end
   elseif is_year then
     put(slots, "amount", { first = i, last = k, amount = minor_units(value), bare = true })
   end
 end
 
-
 local function read_month(reading, slots, i, last)
   local words = reading.words
   local word, before, after = words[i], words[i - 1], words[i + 1]
-  local day = i < last and after == "#" and (reading.numbers[i + 1] or 99) <= 31 and reading.numbers[i + 1] or nil
+  local day = i < last
+      and after == "#"
+      and (reading.numbers[i + 1] or 99) <= 31
+      and reading.numbers[i + 1]
+    or nil
   local first, stop = i, day and i + 1 or i
   if not day and i > 1 and before == "#" and reading.numbers[i - 1] <= 31 then
     day, first = reading.numbers[i - 1], i - 1
   elseif not day and before == "of" and words[i - 2] == "#" and reading.numbers[i - 2] <= 31 then
     day, first = reading.numbers[i - 2], i - 2
   end
-  if (word == "may" or word == "march" or word == "mar") and not day and not BEFORE_MONTH[before or ""] then return end
+  if
+    (word == "may" or word == "march" or word == "mar")
+    and not day
+    and not BEFORE_MONTH[before or ""]
+  then
+    return
+  end
   local year
-  if stop < last and words[stop + 1] == "#" and reading.numbers[stop + 1] >= 1990 and reading.numbers[stop + 1] <= 2100 then
+  if
+    stop < last
+    and words[stop + 1] == "#"
+    and reading.numbers[stop + 1] >= 1990
+    and reading.numbers[stop + 1] <= 2100
+  then
     year, stop = reading.numbers[stop + 1], stop + 1
   end
   put(slots, "date", { first = first, last = stop, month = MONTHS[word], day = day, year = year })
 end
 
-
 local function read_period(reading, slots, i, last)
   local words = reading.words
   local k = i + 1
-  if words[k] == "of" then k = k + 1 end
-  if words[k] == "the" or words[k] == "this" or words[k] == "next" or words[k] == "our" then k = k + 1 end
-  if k > last then return end
+  if words[k] == "of" then
+    k = k + 1
+  end
+  if words[k] == "the" or words[k] == "this" or words[k] == "next" or words[k] == "our" then
+    k = k + 1
+  end
+  if k > last then
+    return
+  end
   local word = words[k]
   local stop = k
-  if (word == "fiscal" or word == "financial" or word == "calendar") and (words[k + 1] == "year" or words[k + 1] == "quarter") then
+  if
+    (word == "fiscal" or word == "financial" or word == "calendar")
+    and (words[k + 1] == "year" or words[k + 1] == "quarter")
+  then
     word, stop = words[k + 1], k + 1
   end
   local hours = PERIOD[word]
   if hours and stop <= last then
     put(slots, "date", { first = i, last = stop, hours = math.floor(hours * WHICH[words[i]]) })
   elseif (WEEKDAYS[word] or SEASONS[word] or MONTHS[word]) and stop <= last then
-    put(slots, "date", { first = i, last = stop, month = MONTHS[word], hours = WEEKDAYS[word] and 168 or nil })
+    put(
+      slots,
+      "date",
+      { first = i, last = stop, month = MONTHS[word], hours = WEEKDAYS[word] and 168 or nil }
+    )
   end
 end
-
 
 local function read_vague(reading, slots, i, last)
   local words = reading.words
   local k = i + 1
   if words[i] == "a" or words[i] == "an" or words[i] == "next" or words[i] == "half" then
-    if VAGUE[words[k]] then k = k + 1 end
+    if VAGUE[words[k]] then
+      k = k + 1
+    end
   end
-  if words[k] == "of" then k = k + 1 end
-  if words[k] == "business" or words[k] == "working" or words[k] == "more" then k = k + 1 end
+  if words[k] == "of" then
+    k = k + 1
+  end
+  if words[k] == "business" or words[k] == "working" or words[k] == "more" then
+    k = k + 1
+  end
   local hours = k <= last and UNIT_HOURS[words[k]]
   if hours then
     local factor = VAGUE[words[k - 1]] or VAGUE[words[i + 1]] or VAGUE[words[i]] or 1
     put(slots, "duration", { first = i, last = k, hours = math.floor(hours * factor) })
   end
 end
-
 
 --- Finds what the words of a sentence count and when.
 ---@param reading table
@@ -199,7 +394,9 @@ function M.read(reading, first, last, slots)
   while i <= last do
     local word = words[i]
     if word == "#" or NUMBER_WORDS[word] or word == "hundred" or word == "thousand" then
-      if not (i > first and SCALES[word] and NUMBER_WORDS[words[i - 1]]) then read_amount(reading, slots, i, last) end
+      if not (i > first and SCALES[word] and NUMBER_WORDS[words[i - 1]]) then
+        read_amount(reading, slots, i, last)
+      end
     elseif MONTHS[word] then
       read_month(reading, slots, i, last)
     elseif WEEKDAYS[word] or SEASONS[word] then
@@ -210,12 +407,23 @@ function M.read(reading, first, last, slots)
       put(slots, "date", { first = i, last = i })
     elseif word == "#date" then
       local text = reading.suffixes[i]
-      put(slots, "date", { first = i, last = i, year = tonumber(text:sub(1, 4)), month = tonumber(text:sub(6, 7)),
-        day = tonumber(text:sub(9, 10)) })
+      put(
+        slots,
+        "date",
+        {
+          first = i,
+          last = i,
+          year = tonumber(text:sub(1, 4)),
+          month = tonumber(text:sub(6, 7)),
+          day = tonumber(text:sub(9, 10)),
+        }
+      )
     elseif WHICH[word] then
       read_period(reading, slots, i, last)
     end
-    if VAGUE[word] then read_vague(reading, slots, i, last) end
+    if VAGUE[word] then
+      read_vague(reading, slots, i, last)
+    end
     i = i + 1
   end
 end

@@ -1,83 +1,79 @@
 --- What stands round a cue: negation, condition, question, hedge, somebody else's story.
 -- A phrase counts as said only where nothing in its clause takes it back. Clauses, not distances, bound the scope.
 
+local text = require "perigee.text"
+
 local M = {}
 
-local NEGATORS = {
-  ["not"] = true, no = true, never = true, without = true, neither = true, nor = true, hardly = true, barely = true,
-  nobody = true, nothing = true, lack = true, lacks = true, lacking = true, none = true, scarcely = true, rarely = true,
-  doubt = true, unlikely = true,
-}
+local NEGATORS = text.set([[
+  not no never without neither nor hardly barely nobody nothing lack lacks lacking none scarcely
+  rarely doubt unlikely
+]])
 -- "not only", "no problem": these negate nothing.
-local HARMLESS = {
-  only = true, just = true, problem = true, worries = true, wonder = true, question = true, merely = true,
-  issue = true, later = true, simply = true, matter = true, less = true, thanks = true, thank = true,
-}
-local JOINTS = {
-  but = true, however = true, although = true, though = true, because = true, so = true, yet = true, whereas = true,
-  ["while"] = true,
-}
-local SUBJECTS = {
-  i = true, we = true, it = true, that = true, this = true, they = true, you = true, he = true, she = true, there = true,
-  our = true, my = true, the = true, which = true, who = true, those = true, these = true, let = true, just = true,
-}
-local CONDITIONS = {
-  ["if"] = true, unless = true, whether = true, assuming = true, suppose = true, supposing = true, provided = true,
-  wish = true, imagine = true, hypothetically = true, ["until"] = true, once = true, depending = true, depends = true,
-  pretend = true,
-}
-local MODALS = { would = true, could = true, might = true }
-local ASKING = {
-  what = true, how = true, when = true, where = true, who = true, why = true, which = true, whose = true, ["do"] = true,
-  does = true, did = true, is = true, are = true, am = true, was = true, were = true, can = true, could = true, would = true,
-  will = true, should = true, have = true, has = true, may = true, any = true, shall = true,
-}
-local STATING = { considering = true, given = true, since = true, because = true, as = true }
-local MILD = {
-  think = true, guess = true, believe = true, probably = true, likely = true, seem = true, seems = true, seemed = true,
-  suppose = true, assume = true, generally = true, apparently = true, presumably = true, expect = true,
-}
-local STRONG = {
-  maybe = true, perhaps = true, might = true, possibly = true, unsure = true, hopefully = true, hope = true, could = true,
-  potentially = true, theoretically = true,
-}
-local ELSEWHERE = {
-  previous = true, former = true, old = true, last = true, other = true, most = true, some = true, many = true, ex = true,
-  another = true, prior = true,
-}
-local PLACES = {
-  company = true, companies = true, job = true, employer = true, employers = true, role = true, firm = true, firms = true,
-  clients = true, customers = true, organizations = true, organisations = true, businesses = true, gig = true,
-}
-
+local HARMLESS = text.set([[
+  only just problem worries wonder question merely issue later simply matter less thanks thank
+]])
+local JOINTS = text.set("but however although though because so yet whereas while")
+local SUBJECTS = text.set([[
+  i we it that this they you he she there our my the which who those these let just
+]])
+local CONDITIONS = text.set([[
+  if unless whether assuming suppose supposing provided wish imagine hypothetically until once
+  depending depends pretend
+]])
+local MODALS = text.set("would could might")
+local ASKING = text.set([[
+  what how when where who why which whose do does did is are am was were can could would will
+  should have has may any shall
+]])
+local STATING = text.set("considering given since because as")
+local MILD = text.set([[
+  think guess believe probably likely seem seems seemed suppose assume generally apparently
+  presumably expect
+]])
+local STRONG = text.set([[
+  maybe perhaps might possibly unsure hopefully hope could potentially theoretically
+]])
+local ELSEWHERE = text.set("previous former old last other most some many ex another prior")
+local PLACES = text.set([[
+  company companies job employer employers role firm firms clients customers organizations
+  organisations businesses gig
+]])
 
 local function is_joint(words, breaks, i, first)
   local word, brk = words[i], breaks[i]
-  if brk == ";" then return true end
+  if brk == ";" then
+    return true
+  end
   if JOINTS[word] and i > first then
     return not (word == "so" and (words[i + 1] == "much" or words[i + 1] == "far"))
   end
-  if brk == "," and (SUBJECTS[word] or word == "and" and SUBJECTS[words[i + 1] or ""]) then return true end
-  return word == "and" and (words[i + 1] == "i" or words[i + 1] == "we" or words[i + 1] == "it") and i > first
+  if brk == "," and (SUBJECTS[word] or word == "and" and SUBJECTS[words[i + 1] or ""]) then
+    return true
+  end
+  return word == "and"
+    and (words[i + 1] == "i" or words[i + 1] == "we" or words[i + 1] == "it")
+    and i > first
 end
-
 
 --- The clause round the words a to b.
 ---@return integer first, integer last
 function M.clause(reading, sentence, a, b)
   local words, breaks = reading.words, reading.breaks
   local first, last = a, b
-  while first > sentence.first and not is_joint(words, breaks, first, sentence.first) do first = first - 1 end
-  while last < sentence.last and not is_joint(words, breaks, last + 1, sentence.first) do last = last + 1 end
+  while first > sentence.first and not is_joint(words, breaks, first, sentence.first) do
+    first = first - 1
+  end
+  while last < sentence.last and not is_joint(words, breaks, last + 1, sentence.first) do
+    last = last + 1
+  end
   return first, last
 end
-
 
 -- How far before a phrase a negation may stand and still deny it; further off it only makes the phrase doubtful.
 local DENIES_WITHIN = 6
 -- These take back what follows without saying the contrary.
-local TAKES_BACK = { without = true, nobody = true, nothing = true, unlikely = true, doubt = true, neither = true, nor = true }
-
+local TAKES_BACK = text.set("without nobody nothing unlikely doubt neither nor")
 
 -- How many negations stand before the words, and whether the last denies them rather than leaving them open.
 local function negators_before(reading, first, a)
@@ -86,7 +82,8 @@ local function negators_before(reading, first, a)
     local word = words[i]
     if NEGATORS[word] then
       local following = words[i + 1]
-      local harmless = HARMLESS[following or ""] or breaks[i + 1] == "," and i + 1 <= a
+      local harmless = HARMLESS[following or ""]
+        or breaks[i + 1] == "," and i + 1 <= a
         or word == "no" and i == first and SUBJECTS[following or ""]
         or word == "doubt" and i > first and words[i - 1] == "no"
         or word == "without" and a - i > 3
@@ -99,61 +96,95 @@ local function negators_before(reading, first, a)
   return count, denies
 end
 
-
 local function is_conditional(reading, sentence, first, a, last)
   local words = reading.words
   for i = first, a - 1 do
     local word = words[i]
-    if CONDITIONS[word] and not (word == "once" and words[i - 1] == "at") then return true end
-    if word == "when" and i == first and words[i + 1] ~= "it" then return true end
+    if CONDITIONS[word] and not (word == "once" and words[i - 1] == "at") then
+      return true
+    end
+    if word == "when" and i == first and words[i + 1] ~= "it" then
+      return true
+    end
   end
   for i = sentence.first, sentence.last do
     if words[i] == "if" and (i < first or i > last or i > a) then
-      if words[i - 1] == "even" then return false end
+      if words[i - 1] == "even" then
+        return false
+      end
       for k = first, last do
-        if MODALS[words[k]] then return true end
+        if MODALS[words[k]] then
+          return true
+        end
       end
     end
   end
   return false
 end
 
-
 local function is_question(reading, sentence, first, a, last)
   local words = reading.words
   if not sentence.question then
     -- Transcribers forget the mark: a clause that opens like a question is one.
     local opener = words[first]
-    if (opener == "how" or opener == "what") and first < a
-      and (ASKING[words[first + 1] or ""] or words[first + 1] == "about") then
-      return not (words[first + 1] == "is" or words[first + 1] == "are") or words[first + 2] == "your"
+    if
+      (opener == "how" or opener == "what")
+      and first < a
+      and (ASKING[words[first + 1] or ""] or words[first + 1] == "about")
+    then
+      return not (words[first + 1] == "is" or words[first + 1] == "are")
+        or words[first + 2] == "your"
     end
-    return (opener == "do" or opener == "does" or opener == "did" or opener == "is" or opener == "are" or opener == "can")
-      and SUBJECTS[words[first + 1] or ""] ~= nil and words[first + 1] ~= "not" and first < a
+    return (
+      opener == "do"
+      or opener == "does"
+      or opener == "did"
+      or opener == "is"
+      or opener == "are"
+      or opener == "can"
+    )
+      and SUBJECTS[words[first + 1] or ""] ~= nil
+      and words[first + 1] ~= "not"
+      and first < a
   end
   local opener = words[first]
-  if (JOINTS[opener] or opener == "and") and first < a then opener = words[first + 1] end
-  if ASKING[opener] then return true end
-  for i = first, a - 1 do
-    if STATING[words[i]] then return false end
+  if (JOINTS[opener] or opener == "and") and first < a then
+    opener = words[first + 1]
   end
-  if STATING[words[a]] then return false end
+  if ASKING[opener] then
+    return true
+  end
+  for i = first, a - 1 do
+    if STATING[words[i]] then
+      return false
+    end
+  end
+  if STATING[words[a]] then
+    return false
+  end
   return last == sentence.last
 end
-
 
 local function is_elsewhere(reading, first, last)
   local words = reading.words
   for i = first, last do
     if PLACES[words[i]] then
       local before = words[i - 1] or ""
-      if ELSEWHERE[before] then return true end
+      if ELSEWHERE[before] then
+        return true
+      end
     end
-    if words[i] == "used" and words[i + 1] == "to" and words[i - 1] ~= "get" and words[i - 1] ~= "are" then return true end
+    if
+      words[i] == "used"
+      and words[i + 1] == "to"
+      and words[i - 1] ~= "get"
+      and words[i - 1] ~= "are"
+    then
+      return true
+    end
   end
   return false
 end
-
 
 local function hedge(reading, first, last, a, b)
   local words, mild, strong = reading.words, false, false
@@ -164,16 +195,18 @@ local function hedge(reading, first, last, a, b)
         strong = true
       elseif MILD[word] and not (i > b and word ~= "probably") then
         mild = true
-      elseif word == "not" and (words[i + 1] == "sure" or words[i + 1] == "certain" or words[i + 1] == "convinced") then
+      elseif
+        word == "not"
+        and (words[i + 1] == "sure" or words[i + 1] == "certain" or words[i + 1] == "convinced")
+      then
         strong = true
-      elseif (word == "do" and words[i + 1] == "not" and words[i + 2] == "know") then
+      elseif word == "do" and words[i + 1] == "not" and words[i + 2] == "know" then
         strong = true
       end
     end
   end
   return strong and "strong" or mild and "mild" or nil
 end
-
 
 --- How the words a to b of a sentence are meant.
 ---@param reading table
@@ -185,7 +218,10 @@ function M.read(reading, sentence, a, b)
   local first, last = M.clause(reading, sentence, a, b)
   local negations, denies = negators_before(reading, first, a)
   return {
-    first = first, last = last, negations = negations, denies = denies,
+    first = first,
+    last = last,
+    negations = negations,
+    denies = denies,
     conditional = is_conditional(reading, sentence, first, a, last),
     question = is_question(reading, sentence, first, a, last),
     elsewhere = is_elsewhere(reading, sentence.first, sentence.last),
