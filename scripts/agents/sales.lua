@@ -99,7 +99,12 @@ return agent "sales" {
   capabilities = {
     qualify = {
       title = "Read a conversation, update what is known about the deal",
-      input = { deal = "id", account = "string?", persona = PERSONA, conversation = "conversation" },
+      input = {
+        deal = "id",
+        account = "string?",
+        persona = PERSONA,
+        conversation = "conversation",
+      },
       output = {
         status = "string",
         coverage = "object",

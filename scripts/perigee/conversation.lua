@@ -157,9 +157,9 @@ end
 
 --- Reads a conversation as `qualify` receives it.
 ---@param conversation table {form, text?, messages?, seller?}
----@return table {form, sources: {text, at?, title?}[], utterances: {source, start, stop, speaker, side, said_at, quoted?, written?}[],
----  coverage, last_at?}; start and stop are zero-based, half open. Raises {code = "input....", message} for what
--- cannot be read.
+---@return table read {form, sources, utterances, coverage, last_at?}: sources are {text, at?, title?};
+--- utterances are {source, start, stop, speaker, side, said_at, quoted?, written?}, start zero-based, stop exclusive.
+--- Raises {code = "input.*", message} for what cannot be read.
 function M.read(conversation)
   local form = conversation.form
   local sources, utterances

@@ -17,8 +17,6 @@
 --   qualified  false with a blocker; true when every dimension has the level that the playbook requires; else
 -- null: unknown
 
-local text = require "perigee.text"
-
 local dates = require "perigee.conversation.dates"
 local json = require "perigee.json"
 

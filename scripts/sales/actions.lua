@@ -93,7 +93,7 @@ local RULES = {
     when = function(context)
       local red = blocked(context)
       if red then
-        return { red.dimension.title .. " keeps the deal from being qualified: " .. red.view.claim },
+        return { red.dimension.title .. " keeps it from being qualified: " .. red.view.claim },
           red.view.doubts,
           flag_action(red.book, red.dimension.name)
       end

@@ -1,7 +1,5 @@
 --- Dates as they stand in transcripts and mail headers, as RFC 3339 text in UTC where the zone is known.
 
-local text = require "perigee.text"
-
 local time = require "perigee.time"
 
 local M = {}

@@ -4,86 +4,11 @@
 -- side stays unknown, and nothing that person says is recorded.
 
 local text = require "perigee.text"
+local phrases = require "perigee.phrases"
 local cues = require "perigee.rules.cues"
 
 local M = {}
 
-local SIGNS = {
-  [4] = {
-    "(this is|i am|my name is) * (from|with|at) * (solution|solutions|software|systems|technologies|tech|sales)",
-    "(i am|i work) * [in] sales",
-    "your account (manager|executive|rep)",
-    "(our|the) (pricing|price|cost|total|quote) (is|comes|starts|would be) * <money>",
-    "(we offer|we provide|we can offer|i can offer) *",
-    "i can prepare * (proposal|quote|contract|paperwork)",
-    "i will (send|prepare|draft|get) * (proposal|quote|contract|paperwork|agreement|order form)",
-    "thank you for (choosing|your interest|considering us)",
-    "thanks for your interest",
-    "does * (your|that) * budget",
-    "(your|you) interest in our",
-    "you (wrote|asked us|asked about|filled in|filled out|downloaded|requested|looked at|signed up|enquired|inquired|attended|visited|contacted us|reached out|expressed)",
-    "your (enquiry|inquiry|request|form|trial|interest|recent visit|download)",
-    "(quote|offer|proposal|estimate) * attached",
-    "attached * (quote|offer|proposal|estimate|brochure)",
-    "(here is|find) * (our|the|your) (proposal|offer|quote)",
-    "(shall|should|may|can|could) i (book|reserve|prepare|draw up|put you|propose|draft|call again|hold the|send you|send the|schedule|ping you|arrange|follow up|email you)",
-    "you (expressed|are) interest+ in * (our|the)",
-  },
-  [2] = {
-    "our (product|products|solution|solutions|platform|installation team|support team|service support|customers|clients|pricing|onboarding|experts|engineers)",
-    "your (budget|needs|requirements|challenges|timeline|decision|business|operations|current setup|current system|current process|evaluation|company's)",
-    "(may|can|could|might) i ask",
-    "who (signs|decides|will be signing|else|would sign|makes)",
-    "(are you|you are) (still|the|interested|authorised|authorized|able to|planning|thinking)",
-    "(what|when|which|how|why) * (would you|do you|are you|did you|will you|made you|got you|brings you) * (like|want|need|use|using|hope|hoping|achieve|look|see|plan|planning|expect|interested|looking|handle|currently|start|have in mind)",
-    "is * (still|within|in line|acceptable|okay) * you",
-    "(following|follow) up on",
-    "i am calling (about|to|from|because)",
-    "(we|i) (could|can) (install|deliver|onboard|have it|start|ship|get you|have you|hold|include|throw in|offer|do it|do that|set)",
-    "you would (be on|get|have|save|see|also get)",
-    "(thank you|thanks) for (taking|joining|the tour|meeting|calling back|picking up|your time|speaking|attending)",
-    "(are you|you are) (looking|hoping) to",
-    "how can (we|i) help",
-    "we can (accommodate|schedule|install|tailor|customize|customise|deliver|offer)",
-    "(designed|built) (to|for|exactly)",
-    "walk you through",
-    "(delighted|pleased|happy|excited) to have you",
-    "each (unit|license|licence|seat) (is|costs)",
-    "who else * (involved|decision)",
-    "what (is|are) your (budget|timeline|challenges|timeframe|biggest)",
-    "(the|our) (cost|price|total) (for|is|comes)",
-    "i (wanted|would like) to discuss (your|how our)",
-    "discount",
-    "demo for you",
-    "your team",
-    "pleasure doing business",
-  },
-  [-2] = {
-    "(we|our|us) *9 {trouble}",
-    "(i|we) (decide|sign|own|run the)",
-    "how (much|many|long) (is|are|does|would|do)",
-    "(what|how) does (it|the|that) *",
-    "thanks for calling",
-    "my (company|business|boss|team|director|department|people|partner)",
-    "(i|we) (have|had|planned|budgeted) * <money>",
-    "that is (too|more|fine|within)",
-    "(our|my) (budget|boss|cfo|ceo|manager|director|current vendor|current provider|current system|current process|workflow)",
-    "your (product|products|solution|solutions|platform|pricing|price|prices|tool|software|proposal|quote|offer|services|competitors|company|demo|sales)",
-    "(how much|what) (does|would|is|will) * cost",
-    "what (is|about) the (price|pricing|cost)",
-    "how soon can you",
-    "we (need|are looking for|are looking to|are struggling|currently use)",
-    "i am (looking|interested)",
-    "(i|we) (will|would) need to (check|discuss|talk|run)",
-    "send (it|me|us|over)",
-    "we are (evaluating|considering|comparing)",
-    "(i|we) have the (final|financial)",
-    "your (team|people) (can|could)",
-    "how (do|does|would) (you|your|it|the)",
-    "we (have|had) * (problem|problems|issues|trouble)",
-    "do you (have|offer|support|provide)",
-  },
-}
 local ROLE_NAMES = {
   seller = "seller",
   rep = "seller",
@@ -111,8 +36,8 @@ local function signs()
     return compiled
   end
   local list = {}
-  for weight, phrases in pairs(SIGNS) do
-    for _, phrase in ipairs(phrases) do
+  for weight, signs_of in pairs(phrases.signs_of_sides) do
+    for _, phrase in ipairs(signs_of) do
       local cue = cues.compile(phrase)
       if cue then
         cue.weight = weight
@@ -147,9 +72,9 @@ local function introduces_self(words, name)
 end
 
 local function score(source, utterance, index)
-  local reading, shadow = text.new_reading(), nil
+  local reading = text.new_reading()
   local stop = math.min(utterance.stop, utterance.start + LONGEST_READ)
-  shadow = text.shadow(source.text:sub(utterance.start + 1, stop))
+  local shadow = text.shadow(source.text:sub(utterance.start + 1, stop))
   text.read(reading, shadow, 1, #shadow, 1)
   local total = utterance.order <= 4 and introduces_self(reading.words, utterance.speaker) or 0
   for _, sentence in ipairs(reading.sentences) do

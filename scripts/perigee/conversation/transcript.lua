@@ -1,6 +1,6 @@
 --- Call transcripts: `[timestamp] Speaker: words`, and the ways in which recorders vary it.
---   Speaker: words · [00:12] Speaker: words · 00:12 Speaker: words · Speaker (00:12): words · **Speaker:** words
---   <v Speaker>words (WebVTT) · Speaker  00:12, the words on the lines after it
+--   Speaker: words | [00:12] Speaker: words | 00:12 Speaker: words | Speaker (00:12): words | **Speaker:** words
+--   <v Speaker>words (WebVTT) | Speaker  00:12, the words on the lines after it
 -- A line that opens no utterance goes on with the one before.
 
 local text = require "perigee.text"
@@ -21,35 +21,42 @@ local ROLES = text.set([[
   them a b s c
 ]])
 
-
 -- "[2023-10-17T10:00:00]", "[00:12:05]", "(00:12)", "00:12:05 -": the stamp at i and the place behind it.
 local function stamp_at(line, i)
   local _, e, inner = line:find("^[%[(]([%d][%d:T.Z+ /apmAPM-]*)[%])]", i)
-  if e then return inner, e + 1 end
+  if e then
+    return inner, e + 1
+  end
   _, e, inner = line:find("^(%d%d?:%d%d:?%d?%d?%.?%d?%d?%d?)%s", i)
-  if e then return inner, e end
+  if e then
+    return inner, e
+  end
   _, e, inner = line:find("^(%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:?%d?%d?%.?%d?%d?%d?Z?)%s", i)
-  if e then return inner, e end
+  if e then
+    return inner, e
+  end
   return nil, i
 end
-
 
 local function skip(line, i, class)
   local _, e = line:find("^" .. class .. "+", i)
   return e and e + 1 or i
 end
 
-
 -- Whether a label looks like somebody's name: words that begin with a capital, or a role.
 local function names_somebody(label)
   local bare = label
   local open = label:find("[%(%[]")
-  if open then bare = label:sub(1, open - 1) end
+  if open then
+    bare = label:sub(1, open - 1)
+  end
   local count, capitals = 0, 0
   for word in bare:gmatch("%S+") do
     count = count + 1
     local b = word:byte()
-    if NO_NAMES[word:lower()] and count == 1 then return false end
+    if NO_NAMES[word:lower()] and count == 1 then
+      return false
+    end
     if b >= 65 and b <= 90 or b >= 128 then
       capitals = capitals + 1
     elseif not (PARTICLES[word] or ROLES[word:lower()] or count > 1 and word:find("^%d+$")) then
@@ -60,15 +67,15 @@ local function names_somebody(label)
   return count >= 1 and count <= 6 and (capitals >= 1 or single_role) and true or false
 end
 
-
 local function clean_label(label)
   label = label:gsub("[*_#>]", "")
   local at = label:match("[%(%[](%d[%d:.]*)[%)%]]")
-  if at then label = label:gsub("%s*[%(%[]%d[%d:.]*[%)%]]", "") end
+  if at then
+    label = label:gsub("%s*[%(%[]%d[%d:.]*[%)%]]", "")
+  end
   label = label:gsub("^[%s-]+", ""):gsub("%s+$", "")
   return label, at
 end
-
 
 -- Speaker and the place of the words for a line that opens an utterance.
 local function opening(line)
@@ -76,7 +83,9 @@ local function opening(line)
   local stamp, after = stamp_at(line, i)
   i = skip(line, after, "[%s*_>-]")
   local _, voice, name = line:find("^<v%.?%a*%s+([^>]*)>", i)
-  if voice then return name, stamp, skip(line, voice + 1, "%s"), true end
+  if voice then
+    return name, stamp, skip(line, voice + 1, "%s"), true
+  end
   local colon = line:find(":", i, true)
   -- A colon inside a bracketed time belongs to the label: "Anna (00:12): ...".
   local open = line:find("[%(%[]%d", i)
@@ -84,59 +93,73 @@ local function opening(line)
     local close = line:find("[%)%]]", open)
     colon = close and line:find(":", close, true) or colon
   end
-  if not colon or colon - i > LONGEST_LABEL or colon == i then return nil, stamp end
-  if line:sub(colon + 1, colon + 2) == "//" then return nil, stamp end
+  if not colon or colon - i > LONGEST_LABEL or colon == i then
+    return nil, stamp
+  end
+  if line:sub(colon + 1, colon + 2) == "//" then
+    return nil, stamp
+  end
   local label, inner = clean_label(line:sub(i, colon - 1))
-  if label == "" or label:find("[.?!,;]%s") or label:find("[?!;]") then return nil, stamp end
+  if label == "" or label:find("[.?!,;]%s") or label:find("[?!;]") then
+    return nil, stamp
+  end
   return label, stamp or inner, skip(line, colon + 1, "[%s*_]"), stamp ~= nil
 end
-
 
 -- "Anna Berg  00:12" alone on a line: the words come on the next ones.
 local function headline(line)
   local i = skip(line, 1, "[%s*\239\187\191]")
   local label, at = line:match("^(%u[^:%d%[%(]-)%s+[%[%(]?(%d%d?:%d%d:?%d?%d?)[%]%)]?%s*$", i)
-  if label and #label <= LONGEST_LABEL and names_somebody(label) then return label, at end
+  if label and #label <= LONGEST_LABEL and names_somebody(label) then
+    return label, at
+  end
   return nil
 end
-
 
 local function lines_of(source)
   local list, i = {}, 1
   while i <= #source do
     local stop = source:find("\n", i, true) or #source + 1
     local last = stop - 1
-    if last >= i and source:byte(last) == 13 then last = last - 1 end
+    if last >= i and source:byte(last) == 13 then
+      last = last - 1
+    end
     list[#list + 1] = { from = i, to = last }
     i = stop + 1
   end
   return list
 end
 
-
 -- A label without a capital or a time ("anna: hi") is somebody only if it speaks again.
 local function count_labels(source, lines)
   local counts = {}
   for _, line in ipairs(lines) do
     local label = opening(source:sub(line.from, math.min(line.to, line.from + 160)))
-    if label then counts[label] = (counts[label] or 0) + 1 end
+    if label then
+      counts[label] = (counts[label] or 0) + 1
+    end
   end
   return counts
 end
 
-
 local function opens(counts, label, stamped)
-  if not label then return false end
-  if stamped then return true end
-  if names_somebody(label) then return true end
+  if not label then
+    return false
+  end
+  if stamped then
+    return true
+  end
+  if names_somebody(label) then
+    return true
+  end
   return counts[label] >= 2 and not label:find("%s.*%s") and not NO_NAMES[label:lower()]
 end
 
-
 local function close(utterances, current)
-  if current and current.stop > current.start then utterances[#utterances + 1] = current end
+  if current and current.stop > current.start then
+    utterances[#utterances + 1] = current
+  end
 end
-
 
 --- Reads a transcript.
 ---@param source string
@@ -157,11 +180,21 @@ function M.read(source)
     elseif opens(counts, label, stamped) then
       close(utterances, current)
       pending = nil
-      current = { speaker = label, said_at = dates.normalise(stamp), start = line.from + at - 2, stop = line.to }
+      current = {
+        speaker = label,
+        said_at = dates.normalise(stamp),
+        start = line.from + at - 2,
+        stop = line.to,
+      }
     elseif current and words:find("%S") and not words:find("^%s*%d+%s*$") then
       current.stop = line.to
     elseif pending and words:find("%S") then
-      current = { speaker = pending.speaker, said_at = pending.said_at, start = line.from - 1, stop = line.to }
+      current = {
+        speaker = pending.speaker,
+        said_at = pending.said_at,
+        start = line.from - 1,
+        stop = line.to,
+      }
       pending = nil
     end
   end

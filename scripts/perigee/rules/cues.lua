@@ -27,21 +27,18 @@ local UNGAPPABLE = text.set([[
 ]])
 
 -- How ordinary a word is: a trigger should be rare.
-local COMMON = text.set("")
-for word in
-  (
-    "i we you it the a an to of and is are am be was in on for that this have has had do does did not no with our my "
-    .. "your will would can could so as at or if but"
-  ):gmatch("%S+")
-do
+local COMMON = {}
+for word in pairs(text.set([[
+  i we you it the a an to of and is are am be was in on for that this have has had do does did not
+  no with our my your will would can could so as at or if but
+]])) do
   COMMON[word] = 60
 end
-for word in
-  (
-    "need budget time need us get go just really think like good great yes sure want make price cost any some more all "
-    .. "there what when how who should up out by from me they them one right now very well let see know"
-  ):gmatch("%S+")
-do
+for word in pairs(text.set([[
+  need budget time us get go just really think like good great yes sure want make price cost any
+  some more all there what when how who should up out by from me they them one right now very well
+  let see know
+]])) do
   COMMON[word] = 12
 end
 

@@ -171,7 +171,8 @@ local BEFORE_MONTH = text.set([[
 
 -- A number at i: value and the last word of it, spelled or in digits.
 local function number_at(reading, i, last)
-  local words, value = reading.words, nil
+  local words = reading.words
+  local value
   local word = words[i]
   local k = i
   if word == "#" then
@@ -406,18 +407,14 @@ function M.read(reading, first, last, slots)
     elseif QUARTERS[word] then
       put(slots, "date", { first = i, last = i })
     elseif word == "#date" then
-      local text = reading.suffixes[i]
-      put(
-        slots,
-        "date",
-        {
-          first = i,
-          last = i,
-          year = tonumber(text:sub(1, 4)),
-          month = tonumber(text:sub(6, 7)),
-          day = tonumber(text:sub(9, 10)),
-        }
-      )
+      local written = reading.suffixes[i]
+      put(slots, "date", {
+        first = i,
+        last = i,
+        year = tonumber(written:sub(1, 4)),
+        month = tonumber(written:sub(6, 7)),
+        day = tonumber(written:sub(9, 10)),
+      })
     elseif WHICH[word] then
       read_period(reading, slots, i, last)
     end
