@@ -210,6 +210,9 @@ static json_t *read_quoted(const char *quoted)
 	return value;
 }
 
+#define PROBLEM(name, description)                                                                                                      \
+	"'" name "':{'description':'" description "','content':{'application/problem+json':{'schema':{'$ref':'#/components/schemas/Problem'}}}}"
+
 static json_t *components(void)
 {
 	static const char rest[] =
@@ -230,16 +233,13 @@ static json_t *components(void)
 		"'Link':{'description':'rel=next: the next page','schema':{'type':'string'}},"
 		"'Location':{'description':'The run','schema':{'type':'string'}}},"
 		"'responses':{"
-		"'Refused':{'description':'Refused: the problem says why','content':{'application/problem+json':{'schema':{'$ref':'#/components/schemas/Problem'}}}},"
-		"'Failed':{'description':'The host cannot do it now','content':{'application/problem+json':{'schema':{'$ref':'#/components/schemas/Problem'}}}},"
-		"'Unauthorized':{'description':'No valid key','content':{'application/problem+json':{'schema':{'$ref':'#/components/schemas/Problem'}}}},"
-		"'Forbidden':{'description':'The key lacks the scope','content':{'application/problem+json':{'schema':{'$ref':'#/components/schemas/Problem'}}}},"
-		"'NotFound':{'description':'Not there; names that exist are listed','content':{'application/problem+json':{'schema':{'$ref':"
-		"'#/components/schemas/Problem'}}}},"
-		"'VersionMismatch':{'description':'Another version is there','content':{'application/problem+json':{'schema':{'$ref':"
-		"'#/components/schemas/Problem'}}}},"
-		"'OffSchema':{'description':'The body is off its schema: errors has JSON Pointers','content':{'application/problem+json':{'schema':{'$ref':"
-		"'#/components/schemas/Problem'}}}}}}";
+		PROBLEM("Refused", "Refused: the problem says why") ","
+		PROBLEM("Failed", "The host cannot do it now") ","
+		PROBLEM("Unauthorized", "No valid key") ","
+		PROBLEM("Forbidden", "The key lacks the scope") ","
+		PROBLEM("NotFound", "Not there; names that exist are listed") ","
+		PROBLEM("VersionMismatch", "Another version is there") ","
+		PROBLEM("OffSchema", "The body is off its schema: errors has JSON Pointers") "}}";
 	json_t *value = read_quoted(rest);
 
 	json_put(value, "schemas", read_quoted(openapi_schemas));

@@ -1,8 +1,9 @@
 /*
- * /v1/records/{kind}, /{id}, /history. A record's ETag is its version in quotes; If-Match names the version to replace, If-None-Match: * one that must not exist.
+ * /v1/records/{kind}, /{id}, /history. A record's ETag is its version in quotes; If-Match names the version to replace, If-None-Match: * says that
+ * it must not exist.
  *
- * A change: read the version that is there → check it against the condition → write; when somebody else was faster, begin again, unless a condition was given
- * (then it is 412).
+ * A change: read the version that is there → check it against the condition → write; when somebody else was faster, begin again: a condition that
+ * was given then fails (412).
  */
 #include "store/records.h"
 

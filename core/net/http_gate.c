@@ -72,7 +72,7 @@ static void gate_on_input(struct evbuffer *input, const struct evbuffer_cb_info 
 		queue_pump(conn);
 }
 
-/* evhttp ends the connection, for whatever reason. */
+/* evhttp ends the connection, for whatever reason. conn itself stays. */
 static void forget(struct conn *conn)
 {
 	struct http_server *server = conn->server;
@@ -88,8 +88,6 @@ static void forget(struct conn *conn)
 	if (conn->request)
 		server_on_gone(conn);
 	server_check_drained(server);
-	if (!conn->pump_queued && !conn->pumping)
-		conn_free(conn);
 }
 
 static void gate_on_closed(struct evhttp_connection *evcon, void *arg)
@@ -99,6 +97,8 @@ static void gate_on_closed(struct evhttp_connection *evcon, void *arg)
 	(void)evcon;
 	BUG_ON(conn->magic != CONN_MAGIC);
 	forget(conn);
+	if (!conn->pump_queued && !conn->pumping)
+		conn_free(conn); /* else the pump does it */
 }
 
 void gate_end(struct conn *conn)

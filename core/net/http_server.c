@@ -81,7 +81,7 @@ int http_listen(const char *address, int *fd, struct errbuf *e)
 
 uint16_t http_listen_port(int fd)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { 0 };
 	socklen_t n = sizeof address;
 
 	if (getsockname(fd, (struct sockaddr *)&address, &n))
@@ -277,7 +277,7 @@ bool http_request_has_body(const struct http_request *request)
 
 bool http_request_is_loopback(const struct http_request *request)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { 0 };
 	socklen_t n = sizeof address;
 
 	return request->conn && getpeername(bufferevent_getfd(request->conn->bev), (struct sockaddr *)&address, &n) == 0 &&
