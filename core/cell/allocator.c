@@ -8,6 +8,7 @@
 #define STEP 16u            /* classes 0..63: 16, 32, … 1024 bytes */
 #define STEPPED_MAX 1024u
 #define SMALL_MAX 65536u    /* classes 64..87: four to each doubling up to 64 KiB */
+#define BASE ((uintptr_t)1 << 44) /* far from where Linux puts anything by itself; LuaJIT wants addresses below 2^47 */
 #define CHUNK (2u << 20)    /* the size of a huge page, and aligned to it */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25    /* Linux 6.1 */
@@ -33,33 +34,27 @@ static unsigned class_of(size_t n, size_t *size)
 	return 64 + (top - 10) * 4 + quarter;
 }
 
-static void *map(size_t bytes)
+static void *map(struct arena *arena, size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(arena->next, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	arena->next += round_up(bytes, PAGE) + PAGE; /* a guard page behind each */
+	return p;
 }
 
 static char *map_chunk(struct arena *arena)
 {
-	char *p, *aligned;
+	char *p;
 
-	if (arena->frozen) { /* in a cell: small pages, which cost nothing until they are touched */
-		p = map(CHUNK);
-		if (p)
-			madvise(p, CHUNK, MADV_NOHUGEPAGE);
-		return p;
-	}
-	p = map(2 * (size_t)CHUNK);
-	if (!p)
-		return NULL;
-	aligned = (char *)round_up((uintptr_t)p, CHUNK);
-	if (aligned > p)
-		munmap(p, (size_t)(aligned - p));
-	munmap(aligned + CHUNK, (size_t)(p + CHUNK - aligned));
-	if (arena->chunks < ARENA_CHUNKS)
-		arena->chunk[arena->chunks++] = aligned;
-	return aligned;
+	arena->next = (char *)round_up((uintptr_t)arena->next, CHUNK);
+	p = map(arena, CHUNK);
+	if (p && arena->frozen) /* in a cell: small pages, which cost nothing until they are touched */
+		madvise(p, CHUNK, MADV_NOHUGEPAGE);
+	else if (p && arena->chunks < ARENA_CHUNKS)
+		arena->chunk[arena->chunks++] = p;
+	return p;
 }
 
 static void *cut(struct arena *arena, size_t size)
@@ -85,7 +80,7 @@ static void *take(struct arena *arena, size_t n)
 	size_t size;
 
 	if (n > SMALL_MAX)
-		return map(round_up(n, PAGE));
+		return map(arena, round_up(n, PAGE));
 	class = class_of(n, &size);
 	block = arena->free[class];
 	if (block) {
@@ -126,8 +121,11 @@ static void *resize(struct arena *arena, void *block, size_t old_size, size_t ne
 	if (same_place(old_size, new_size))
 		return block;
 	if (old_size > SMALL_MAX && new_size > SMALL_MAX) {
-		p = mremap(block, round_up(old_size, PAGE), round_up(new_size, PAGE), MREMAP_MAYMOVE);
-		return p == MAP_FAILED ? NULL : p;
+		p = mremap(block, round_up(old_size, PAGE), round_up(new_size, PAGE), MREMAP_MAYMOVE | MREMAP_FIXED, arena->next);
+		if (p == MAP_FAILED)
+			return NULL;
+		arena->next += round_up(new_size, PAGE) + PAGE;
+		return p;
 	}
 	p = take(arena, new_size);
 	if (!p)
@@ -139,7 +137,7 @@ static void *resize(struct arena *arena, void *block, size_t old_size, size_t ne
 
 void arena_init(struct arena *arena)
 {
-	*arena = (struct arena){ .limit = SIZE_MAX, .mark = SIZE_MAX };
+	*arena = (struct arena){ .limit = SIZE_MAX, .mark = SIZE_MAX, .next = (char *)BASE };
 }
 
 void arena_limit(struct arena *arena, size_t limit_bytes, size_t mark_bytes)

@@ -1,9 +1,10 @@
 /*
  * The memory of a Lua state: counted, capped, and laid out so that a fork stays cheap.
  *
- * Small blocks come from size classes cut off chunks of 2 MiB, large ones from mmap. arena_freeze makes huge pages of the chunks, where the kernel can, so that a
- * fork copies one entry for 2 MiB instead of 512; and it forgets the free blocks: a cell then writes to fresh pages only, instead of copying a page of the
+ * Small blocks come from size classes cut off chunks of 2 MiB, large ones from mmap. arena_freeze makes huge pages of the chunks, where the kernel can,
+ * so that a fork copies one entry for 2 MiB instead of 512; and it forgets the free blocks: a cell then writes to fresh pages only, instead of copying a page of the
  * stem for every small block it takes.
+ * All addresses are the same in every process: tables with tables or functions as keys hash by address, and a replay shall collide alike.
  * The cap counts bytes asked for since arena_limit. It is soft first: `on_mark` fires once when the mark is passed.
  */
 #pragma once
@@ -28,6 +29,7 @@ struct arena {
 	char *bump, *bump_end;                /* unused rest of the current chunk */
 	struct arena_free *free[ARENA_CLASSES];
 	bool frozen;
+	char *next;                           /* address of the next mapping; none is used twice */
 	size_t chunks;
 	char *chunk[ARENA_CHUNKS];
 };

@@ -34,7 +34,7 @@ static struct vm *running(lua_State *L, const char *what)
 static int host_send(lua_State *L)
 {
 	struct str name;
-	struct errbuf e;
+	struct errbuf e = { "" };
 	struct vm *vm;
 
 	name.p = luaL_checklstring(L, 1, &name.n);
@@ -88,7 +88,7 @@ static int host_receive(lua_State *L)
 {
 	struct vm *vm = running(L, "waiting for an outcome");
 	struct frame frame;
-	struct errbuf e;
+	struct errbuf e = { "" };
 
 	vm->channel->hold = false;
 	channel_next(vm->channel, &frame);
@@ -190,7 +190,7 @@ static int host_log(lua_State *L)
 	static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 	struct vm *vm = running(L, "logging");
 	struct str level = str_of(levels[luaL_checkoption(L, 1, "info", levels)]), message;
-	struct errbuf e;
+	struct errbuf e = { "" };
 
 	message.p = luaL_checklstring(L, 2, &message.n);
 	if (!lua_isnoneornil(L, 3))
@@ -236,7 +236,7 @@ static int host_uuid(lua_State *L)
 static int host_json_encode(lua_State *L)
 {
 	struct vm *vm = vm_of(L);
-	struct errbuf e;
+	struct errbuf e = { "" };
 
 	luaL_checkany(L, 1);
 	buf_reset(&vm->payload);
@@ -250,7 +250,7 @@ static int host_json_encode(lua_State *L)
 static int host_json_decode(lua_State *L)
 {
 	struct str text;
-	struct errbuf e;
+	struct errbuf e = { "" };
 
 	text.p = luaL_checklstring(L, 1, &text.n);
 	vm_prepare(L, text.n * 4);

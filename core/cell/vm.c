@@ -4,6 +4,7 @@
 #include "cell/codec.h"
 #include "cell/fault.h"
 #include "cell/library.h"
+#include "cell/seed.h"
 #include "cell/sort.h"
 #include "cell/watchdog.h"
 
@@ -209,7 +210,8 @@ static int raw_compile(lua_State *L)
 
 static void push_raw(lua_State *L)
 {
-	static const char *const base[] = { "assert", "error", "ipairs", "pcall", "xpcall", "rawequal", "rawget", "rawset", "select", "tonumber", "type", "unpack", NULL };
+	static const char *const base[] = { "assert", "error", "ipairs", "pcall", "xpcall", "rawequal", "rawget", "rawset", "select", "tonumber", "type",
+					    "unpack", NULL };
 	static const char *const table[] = { "concat", "sort", NULL };
 	static const char *const string[] = { "sub", NULL };
 	int raw;
@@ -285,7 +287,9 @@ struct vm *vm_open(struct vm_limits limits)
 	vm->arena.on_mark = on_mark;
 	vm->arena.on_denied = on_denied;
 	buf_init(&vm->payload, FRAME_PAYLOAD_MAX);
+	seed_fix(true);
 	vm->L = lua_newstate(arena_realloc, &vm->arena);
+	seed_fix(false);
 	if (!vm->L)
 		return NULL;
 	luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);

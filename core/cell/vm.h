@@ -1,8 +1,8 @@
 /*
  * The Lua state of a stem and of its cells: libraries from an allow-list, JIT off, one bundle of modules.
  *
- * A stem makes it with vm_open, compiles files, loads the bundle, then vm_freeze; each cell is a fork of that and calls vm_start_run. There is one in a process.
- * It is never closed: the process just ends.
+ * A stem makes it with vm_open, compiles files, loads the bundle, then vm_freeze; each cell is a fork of that and calls vm_start_run. There is one in
+ * a process. It is never closed: the process just ends.
  */
 #pragma once
 

@@ -3,7 +3,8 @@
  * pcall of the prelude keeps, and the run fails with its code whatever the script returns.
  *
  * CPU is counted in ticks of a CPU timer since the last outcome; no hook is armed before the strike (a count hook costs 25-55 %). C code hears no hook: the
- * pattern matcher asks watchdog_struck itself, and when nothing reacts for four budgets the process ends with EXIT_CPU. The host's wall clock is the last resort.
+ * pattern matcher asks watchdog_struck itself, and when nothing reacts for four budgets and a second the process ends with EXIT_CPU. The host's wall
+ * clock is the last resort.
  */
 #pragma once
 

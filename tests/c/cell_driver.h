@@ -1,5 +1,6 @@
 /*
- * Drives perigee-cell as the host does, but blocking and step by step: for tests of core/cell. Every failure of the harness itself ends the process with a message.
+ * Drives perigee-cell as the host does, but blocking and step by step: for tests of core/cell. Every failure of the harness itself ends the process
+ * with a message.
  */
 #pragma once
 
