@@ -14,7 +14,7 @@ data_rows(const struct store_result *r, const struct column *columns)
 	json_t *rows = json_array();
 	for (size_t row = 0; row < r->rows; row++) {
 		json_t *item = json_object();
-		for (size_t i = 0; columns[i].name && i < r->columns; i++) {
+		for (size_t i = 0; i < r->columns && columns[i].name; i++) {
 			const char *name = columns[i].name;
 			if (store_is_null(r, row, i))
 				json_put(item, name, NULL);

@@ -207,7 +207,7 @@ run(const struct command *command, int argc, char **argv)
 		return code;
 	struct collection c = { .root = settings.root, .files = json_object(), .specs = json_array() };
 	struct report report;
-	if ((code = collect(&c, &words))) {
+	if (collect(&c, &words)) {
 		code = cli_fail(EXIT_USAGE, "%s", c.e.text);
 	} else if (json_array_size(c.specs) == 0) {
 		code = cli_fail(EXIT_USAGE, "no *_spec.lua %s%s: write one, or give its path", words.count ? "there" : "in spec/ or tests/lua/ of ",
