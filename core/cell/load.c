@@ -162,7 +162,7 @@ static int describe_syntax(lua_State *L)
 {
 	struct load *load = lua_touserdata(L, 1);
 	struct str file, message;
-	struct errbuf e;
+	struct errbuf e = { "" };
 	int line;
 
 	lua_settop(L, 0);
