@@ -447,7 +447,8 @@ add_questions(struct page *p)
 		if (whom.n || dimension.n) {
 			buf_add_text(&text, " (");
 			buf_add_str(&text, dimension);
-			buf_addf(&text, "%s%s", dimension.n && whom.n ? ", " : "", whom.n ? "to the " : "");
+			bool named = whom.n && isupper((unsigned char)whom.p[0]);      /* a person; else a persona: "director" */
+			buf_addf(&text, "%s%s", dimension.n && whom.n ? ", " : "", named ? "to " : whom.n ? "to the " : "");
 			buf_add_str(&text, whom);
 			buf_add_char(&text, ')');
 			for (size_t i = text.n - whom.n - dimension.n; i < text.n; i++)
