@@ -79,6 +79,43 @@ local function mark_repeats(reading, conversation)
   end
 end
 
+local WINDOW_BYTES = 60000
+local WINDOW_CONTEXT = 2
+
+
+--- A conversation in stretches that each fit into a slice of CPU time. Each but the first begins with the
+-- two utterances before it, as context: they give answers their meaning and are not read for evidence again.
+---@param conversation table as perigee.conversation gives it
+---@return table[] conversations one, unless it is long
+function M.windows(conversation)
+  local all, list, current, size = conversation.utterances, {}, {}, 0
+  for k, utterance in ipairs(all) do
+    if size > WINDOW_BYTES then
+      list[#list + 1] = current
+      current, size = {}, 0
+      for back = math.max(1, k - WINDOW_CONTEXT), k - 1 do
+        local copy = { context = true }
+        for key, value in pairs(all[back]) do
+          copy[key] = value
+        end
+        current[#current + 1] = copy
+      end
+    end
+    current[#current + 1] = utterance
+    size = size + utterance.stop - utterance.start
+  end
+  list[#list + 1] = current
+  for k, utterances in ipairs(list) do
+    list[k] = {
+      sources = conversation.sources,
+      utterances = utterances,
+      threaded = conversation.threaded,
+    }
+  end
+  return list
+end
+
+
 --- Reads a conversation into words, sentences and entities.
 ---@param conversation table as perigee.conversation gives it
 ---@return table reading
@@ -433,7 +470,7 @@ function M.extract(reading, book)
     return offers.before(state.offers, name, order)
   end
   for u, utterance in ipairs(reading.conversation.utterances) do
-    if utterance.side == "customer" then
+    if utterance.side == "customer" and not utterance.context then
       local turn, topics = seller_turn(reading, u), {}
       for k, sentence in ipairs(reading.of_utterance[u]) do
         if not sentence.repeated then

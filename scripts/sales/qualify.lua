@@ -41,6 +41,24 @@ local function extract(reading, books, ids)
   return items
 end
 
+-- A long conversation is read in windows; the effect between two of them begins a new slice of CPU time.
+local function read_windows(deal, read, books, ids)
+  local said, found, sentences = { asked = {} }, 0, 0
+  for _, window in ipairs(rules.windows(read)) do
+    local reading = rules.read(window)
+    local items = extract(reading, books, ids)
+    if #items > 0 then
+      evidence.add(deal, items)
+    else
+      records.get("deal", deal)
+    end
+    said = talk.read(reading, books, said.asked)
+    found, sentences = found + #items, sentences + #reading.sentences
+  end
+  read.coverage.sentences = sentences
+  return said, found
+end
+
 -- The time as of which the deal is judged: when its latest words were said, so that a call read a year later is
 -- judged as it stood. Where nothing in the ledger has a time, now.
 local function latest(read, ledger)
@@ -87,10 +105,9 @@ local function update_deal(body, input, context)
   body.next_action = context.actions[1].action
 end
 
-local function coverage_of(read, reading, found)
+local function coverage_of(read, found)
   local coverage = read.coverage
-  coverage.sentences, coverage.evidence, coverage.extractor =
-    #reading.sentences, found, rules.EXTRACTOR
+  coverage.evidence, coverage.extractor = found, rules.EXTRACTOR
   return coverage
 end
 
@@ -121,15 +138,10 @@ M.action_of = action_of
 function M.run(input)
   local read = conversation.read(input.conversation)
   local books = playbook.all()
-  local reading = rules.read(read)
   local ids = store_sources(input.deal, read)
-  local items = extract(reading, books, ids)
-  if #items > 0 then
-    evidence.add(input.deal, items)
-  end
+  local said, found = read_windows(input.deal, read, books, ids)
   local ledger = evidence.list(input.deal)
   local as_of = latest(read, ledger)
-  local said = talk.read(reading, books)
   local context
   records.update("deal", input.deal, function(body)
     for id in pairs(body.asked or {}) do
@@ -148,8 +160,8 @@ function M.run(input)
     next_action = context.actions[1].action,
   }, { subject = input.deal })
   return {
-    status = status_of(read, #items),
-    coverage = coverage_of(read, reading, #items),
+    status = status_of(read, found),
+    coverage = coverage_of(read, found),
     as_of = dates.text(as_of),
     scorecards = view.cards(context),
     stage = {

@@ -50,9 +50,10 @@ end
 --- Reads the conversation as a conversation.
 ---@param reading table as perigee.rules.read gives it
 ---@param books table[]
+---@param asked? table<string, true> questions known to be asked; more are added
 ---@return table {asked: table<string, true>, open_question?: string, stop?: string}
-function M.read(reading, books)
-  local talk = { asked = {} }
+function M.read(reading, books, asked)
+  local talk = { asked = asked or {} }
   local index = stop_index()
   for _, sentence in ipairs(reading.sentences) do
     local utterance = reading.conversation.utterances[sentence.utterance]

@@ -28,6 +28,8 @@ local ROLE_NAMES = {
   agent = "seller",
 }
 local LONGEST_READ = 4000
+-- Who has not shown a side in this many turns will not show it later.
+local MOST_TURNS = 60
 
 local compiled
 
@@ -173,7 +175,8 @@ local function collect(sources, utterances)
   if index then
     for _, utterance in ipairs(utterances) do
       local person = people[utterance.speaker or "?"]
-      if not person.side and utterance.speaker then
+      person.turns = (person.turns or 0) + 1
+      if not person.side and utterance.speaker and person.turns <= MOST_TURNS then
         person.score = person.score + score(sources[utterance.source], utterance, index)
       end
     end

@@ -169,7 +169,7 @@ function M.read(reading, sentence)
   if NO[word] then
     if
       i < last
-      and (NOT_AN_ANSWER[following] or following == "one" and i + 1 < last and words[i + 2] ~= "'s")
+      and (NOT_AN_ANSWER[following] or following == "one" and i + 1 < last and words[i + 2] ~= "is")
     then
       return nil
     end
