@@ -10,12 +10,14 @@
 #   make fuzz            each tests/fuzz/fuzz_*.c for FUZZ_SECONDS (20), in build/fuzz
 #   make install         PREFIX=/usr/local DESTDIR=
 #
-# CC=gcc or clang; BUILD=folder. Sources are found by wildcard: a new file needs no line here.
+# CC=gcc or clang; BUILD=folder; JOBS=number; V=1 shows whole commands. Sources are found by wildcard: a new file needs no line here.
 
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-ifeq (,$(filter -j%,$(MAKEFLAGS)))
-MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+# As many jobs as processors; below another make, the jobs are its own.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
 endif
 
 ifeq ($(origin CC),default)
@@ -28,7 +30,7 @@ FUZZ_SECONDS ?= 20
 SUITES ?=
 GEN := $(BUILD)/gen
 
-# One short line per step; V=1 shows the whole commands.
+# One short line per step.
 ifeq ($(V),)
 say = @echo '  $(1)  $(2)' &&
 else
