@@ -1,7 +1,7 @@
 /*
- * evidence.*: no claim without evidence. Happy path of evidence.add: read the sources that the items cite and which items are there already; check every
- * quote against the text of its source; insert. One item that does not hold refuses the whole call (evidence.refused, with pointers).
- * An item that somebody else added in between makes the transaction meet ERR_CONFLICT: begin again.
+ * evidence.*: no claim without evidence. Happy path of evidence.add: read the sources that the items cite and which items are
+ * there already; check every quote against the text of its source; insert. One item that does not hold refuses the whole call
+ * (evidence.refused, with pointers). An item that somebody else added in between makes the transaction meet ERR_CONFLICT: begin again.
  */
 #include "run/effects.h"
 

@@ -174,7 +174,10 @@ void engine_cancel_run(struct engine *engine, struct str tenant_name, struct str
 	BUG_ON(!cancel->tenant);
 	json_t *error = error_new("run.cancelled", "cancelled on request");
 	struct store_tx *tx = store_tx_new(engine->options.store, tenant_name);
-	store_tx_add(tx, STATEMENT_run_cancel_tree, STORE_MUST, "tij", cancel->id, clock_now_us(engine->options.clock), error);
+	int64_t now = clock_now_us(engine->options.clock);
+	store_tx_add(tx, STATEMENT_run_cancel_tree, STORE_MUST, "tij", cancel->id, now, error);
+	store_tx_add(tx, STATEMENT_tree_approvals_withdraw, STORE_ANY, "ti", cancel->id, now);
+	store_tx_add(tx, STATEMENT_tree_waits_end, STORE_ANY, "t", cancel->id);
 	json_decref(error);
 	store_submit_write(tx, cancel_on_written, cancel);
 }

@@ -56,7 +56,7 @@ struct run_request {
 typedef void (*engine_started_fn)(void *arg, int code, const char *run, bool existed, const json_t *errors, const char *text);
 void engine_start_run(struct engine *engine, const struct run_request *request, engine_started_fn done, void *arg);
 
-/* Watch a run: fires `event` for each of effect, outcome, log, status from now on (JSON object borrowed; id "INDEX" or "INDEX.N", empty for effect) and lastly
+/* Watch a run: fires `event`, first inside this call, for each outcome and log that is not on disk yet, then for each of effect, outcome, log, status (JSON object borrowed; id "INDEX" or "INDEX.N", empty for effect) and lastly
  * status with a final state. Returns NULL when the run is not resident here (read the store instead). */
 struct run_watcher;
 typedef void (*run_event_fn)(void *arg, const char *type, const char *id, const json_t *data);

@@ -159,18 +159,23 @@ static void row_keep(struct run *run, struct issued *issued)
 	row->at_us = clock_now_us(run->engine->options.clock);
 }
 
+json_t *outcome_event(const struct journal_row *row, size_t index)
+{
+	json_t *data = json_object();
+	json_put_int(data, "index", (int64_t)index);
+	json_put_int(data, "effect", row->effect);
+	json_put_text(data, "name", row->name);
+	json_put(data, "outcome", json_read(str_of(row->outcome), OUTCOME_MAX, NULL, NULL));
+	return data;
+}
+
 static void tell_outcome(struct run *run, const struct journal_row *row)
 {
 	if (TAILQ_EMPTY(&run->watchers))
 		return;
 	char id[24];
 	snprintf(id, sizeof id, "%zu", run->journal_length);
-	json_t *data = json_object();
-	json_put_int(data, "index", (int64_t)run->journal_length);
-	json_put_int(data, "effect", row->effect);
-	json_put_text(data, "name", row->name);
-	json_put(data, "outcome", json_read(str_of(row->outcome), OUTCOME_MAX, NULL, NULL));
-	run_tell(run, "outcome", id, data);
+	run_tell(run, "outcome", id, outcome_event(row, run->journal_length));
 }
 
 /* The outcome has its place: to the script if it listens, and the effect is over. */

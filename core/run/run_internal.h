@@ -240,6 +240,7 @@ bool run_is_quiet(const struct run *run);
 /* ending.c */
 void run_end_commit(struct run *run);                  /* once nothing of the run is under way */
 void run_end(struct run *run, enum run_state state, json_t *output /* taken */, json_t *error /* taken */);
+json_t *outcome_event(const struct journal_row *row, size_t index); /* new reference: what watchers are told */
 /* watching.c */
 void run_tell(struct run *run, const char *type, const char *id, json_t *data /* taken */);
 void run_tell_status(struct run *run);

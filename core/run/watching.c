@@ -1,7 +1,37 @@
 /* Watchers: who wants to see a run move, now (server-sent events, `perigee run --trace`). */
 #include "run/run_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+static void tell_log(const struct run_watcher *watcher, const struct log_row *log)
+{
+	char id[48];
+	snprintf(id, sizeof id, "%zu.%lld", log->index, (long long)log->n);
+	json_t *data = json_object();
+	json_put_text(data, "level", log->level);
+	json_put_text(data, "message", log->message);
+	json_put(data, "fields", json_read(str_of(log->fields), FRAME_PAYLOAD_MAX, NULL, NULL));
+	watcher->event(watcher->arg, "log", id, data);
+	json_decref(data);
+}
+
+/* What has happened and is not on disk yet: with it, the store and what follows, a watcher has everything. */
+static void tell_unflushed(const struct run_watcher *watcher, const struct run *run)
+{
+	size_t log = 0, first = run->journal_length - run->unflushed_count;
+	for (size_t i = 0; i < run->unflushed_count; i++) {
+		while (log < run->logs_count && run->logs[log].index <= first + i)
+			tell_log(watcher, &run->logs[log++]);
+		char id[24];
+		snprintf(id, sizeof id, "%zu", first + i);
+		json_t *data = outcome_event(&run->unflushed[i], first + i);
+		watcher->event(watcher->arg, "outcome", id, data);
+		json_decref(data);
+	}
+	while (log < run->logs_count)
+		tell_log(watcher, &run->logs[log++]);
+}
 
 struct run_watcher *engine_watch_run(struct engine *engine, struct str tenant, struct str id, run_event_fn event, void *arg)
 {
@@ -13,6 +43,7 @@ struct run_watcher *engine_watch_run(struct engine *engine, struct str tenant, s
 	watcher->event = event;
 	watcher->arg = arg;
 	TAILQ_INSERT_TAIL(&run->watchers, watcher, link);
+	tell_unflushed(watcher, run);
 	return watcher;
 }
 

@@ -26,19 +26,7 @@ class Engine(Host):
         self.process.wait()
 
     def start_again(self):
-        self.address, self.ready = None, threading.Event()
-        self.process = subprocess.Popen([PROGRAM, "dev", "--root", self.root, "--config", os.path.join(self.root, "perigee.lua"),
-                                         "--store", self.store, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=self.folder,
-                                        start_new_session=True)
-        key, reader = self.key, threading.Thread(target=self._read, daemon=True)
-        reader.start()
-        until = time.monotonic() + 30
-        while not self.address and time.monotonic() < until:
-            time.sleep(0.01)
-        true(self.address, "the host did not come up again")
-        self.key = key
-        self.port = int(self.address.rsplit(":", 1)[1])
+        self.start_host()
 
     def database(self):
         return sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"))
@@ -347,7 +335,6 @@ def a_run_stays_with_its_bundle_when_a_new_one_goes_live():
 @test
 def a_broken_bundle_does_not_go_live_and_names_file_and_line():
     before = host.get("/v1/agents/engine").json["bundle"]
-    host.said.clear()
     host.edit("local VERSION = 2", "local VERSION = = 2")
     until = time.monotonic() + 10
     while not any("engine.lua" in line and ":" in line for line in host.said):

@@ -52,6 +52,25 @@ WHERE status IN ('queued', 'running', 'waiting') AND id IN (
   SELECT id FROM tree)
 RETURNING id;
 
+-- name: tree_approvals_withdraw
+-- scope: tenant
+-- params: id at
+-- After run_cancel_tree, in the same transaction: nobody needs to decide for runs that were cancelled.
+UPDATE approvals SET status = 'withdrawn', decided_at = ?2
+WHERE status = 'pending' AND run IN (
+  WITH RECURSIVE tree (id) AS (
+    SELECT ?1 UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id)
+  SELECT tree.id FROM tree JOIN runs ON runs.id = tree.id WHERE runs.status = 'cancelled');
+
+-- name: tree_waits_end
+-- scope: tenant
+-- params: id
+DELETE FROM waits
+WHERE run IN (
+  WITH RECURSIVE tree (id) AS (
+    SELECT ?1 UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id)
+  SELECT tree.id FROM tree JOIN runs ON runs.id = tree.id WHERE runs.status = 'cancelled');
+
 -- name: run_owners
 -- scope: tenant
 -- params:
