@@ -1,7 +1,8 @@
 /*
- * store [--url sqlite:FOLDER] [--effects N] [--flight N]: how fast the store alone takes the transactions of effects. Each is what `records.put` costs: the run's row
- * with its fence, a journal row, the record and its history. Runs of ten effects, so many in flight, one tenant; a run's birth and end are counted as time, not as
- * effects. Prints one line; the store is a fresh folder below TMPDIR unless one is named.
+ * store [--url sqlite:FOLDER] [--effects N] [--flight N]: how fast the store alone takes the transactions of effects. Each is what
+ * `records.put` costs: the run's row with its fence, a journal row, the record and its history. Runs of ten effects, so many in
+ * flight, one tenant; a run's birth counts as time, not as an effect. Prints one line; the store is a fresh folder below TMPDIR
+ * unless one is named.
  */
 #include <ftw.h>
 #include <stdio.h>

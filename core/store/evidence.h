@@ -1,6 +1,6 @@
 /*
- * The evidence ledger: claims about a deal, each with the words that carry it. Items are added, never changed; the id of an item and of a source is made
- * from its content. Whoever adds an item has shown evidence_check the text of its source first.
+ * The evidence ledger: claims about a deal, each with the words that carry it. Items are added, never changed; the id of an item
+ * and of a source is made from its content. Whoever adds an item has shown evidence_check the text of its source first.
  */
 #pragma once
 

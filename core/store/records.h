@@ -1,7 +1,8 @@
 /*
- * Records: JSON documents of a declared kind, with version, history and indexed fields. The same functions serve the effects (run/effects_records.c), the
- * HTTP API and the command line. A read or list is one operation; a change is two transactions: records_tx_state read, then records_plan here, then
- * records_tx_change written; a race between the two makes the second end with ERR_CONFLICT, and the caller begins again.
+ * Records: JSON documents of a declared kind, with version, history and indexed fields. The same functions serve the effects
+ * (run/effects_records.c), the HTTP API and the command line. A read or list is one operation; a change is two transactions:
+ * records_tx_state read, then records_plan here, then records_tx_change written; a race between the two makes the second end with
+ * ERR_CONFLICT, and the caller begins again.
  *
  * Kinds are those of the bundle's manifest and `source`, which only evidence.source writes.
  */

@@ -1,9 +1,10 @@
 /*
  * The shell round the engines: opening by URL, the freelist of transactions, and the mailbox through which completions come back to the loop.
  *
- * Happy path: store_submit_* hands the transaction to the engine; a thread of the engine runs it and calls store_complete, which links it into the mailbox and
- * wakes the loop (once, however many arrive before the loop looks); the loop takes the whole list and calls each `done`. Waiting calls (…_now) are signalled
- * directly and never see the mailbox. After store_close nothing is delivered: what is in the mailbox then is freed.
+ * Happy path: store_submit_* hands the transaction to the engine; a thread of the engine runs it and calls store_complete, which
+ * links it into the mailbox and wakes the loop (once, however many arrive before the loop looks); the loop takes the whole list and
+ * calls each `done`. Waiting calls (…_now) are signalled directly and never see the mailbox. After store_close nothing is
+ * delivered: what is in the mailbox then is freed. The mailbox has an eventfd of its own, not loop_post: it can be taken back.
  */
 #include "store/engine.h"
 

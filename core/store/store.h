@@ -38,7 +38,8 @@ struct store_result {
 
 struct store;
 struct store_tx;
-/* code: 0, ERR_CONFLICT (a STORE_MUST, or a unique key that is taken), ERR_STORE (with store_tx_error) or ERR_NOT_FOUND (no such tenant). The callee owns tx from here: store_tx_free. */
+/* code: 0, ERR_CONFLICT (a STORE_MUST, or a unique key that is taken), ERR_STORE (with store_tx_error) or ERR_NOT_FOUND (no such tenant).
+ * The callee owns tx from here: store_tx_free. */
 typedef void (*store_done_fn)(struct store_tx *tx, int code, void *arg);
 
 struct store_options {
@@ -62,8 +63,9 @@ json_t *store_tenant_names(struct store *store);   /* new reference: array of st
 
 struct store_tx *store_tx_new(struct store *store, struct str tenant);
 void store_tx_free(struct store_tx *tx);
-/* Append an operation; values by type letters: i int64_t, s struct str (copied), t const char * (copied; NULL is null), b struct str as blob (copied),
- * j const json_t * (canonical text; NULL is null), n null (no argument). A slice whose p is NULL is null; an empty one is ''. They bind to ?1, ?2 … of the statement. Returns the index of the operation. */
+/* Append an operation; values by type letters: i int64_t, s struct str (copied), t const char * (copied; NULL is null), b struct str as
+ * blob (copied), j const json_t * (canonical text; NULL is null), n null (no argument). A slice whose p is NULL is null; an empty one
+ * is ''. They bind to ?1, ?2 … of the statement. Returns the index of the operation. */
 size_t store_tx_add(struct store_tx *tx, enum statement statement, enum store_expect expect, const char *types, ...);
 size_t store_tx_count(const struct store_tx *tx);
 void store_submit_write(struct store_tx *tx, store_done_fn done, void *arg);

@@ -34,10 +34,12 @@ static enum executed write_one(struct connection *c, struct store_tx *tx)
 /* Returns false when nothing of the part holds; the reason is in the text. */
 static bool write_all(struct connection *c, struct store_tx *first, struct errbuf *e)
 {
-	bool alone = first->next == NULL;
+	bool alone;
 	enum executed outcome;
 	int rc;
 
+	BUG_ON(first == NULL);
+	alone = first->next == NULL;
 	rc = connection_control(c, CONTROL_BEGIN_WRITE);
 	if (rc != SQLITE_OK) {
 		connection_explain(c, rc, "write", e);
@@ -92,11 +94,12 @@ static void part_write(struct lane *lane, struct connection *c)
 static void part_read(struct lane *lane, struct connection *c)
 {
 	struct store_tx *first = c->first;
-	bool one_look = first->next == NULL && first->count <= 1;   /* a statement alone has a snapshot of its own */
-	bool broken = false;
+	bool one_look, broken = false;
 	struct errbuf e = { "" };
 	int rc = SQLITE_OK;
 
+	BUG_ON(first == NULL);
+	one_look = first->next == NULL && first->count <= 1;   /* a statement alone has a snapshot of its own */
 	c->first = NULL;
 	c->end = &c->first;
 	if (!one_look)

@@ -1,10 +1,11 @@
 /*
  * A thread that runs transactions: one lane writes, one reads, each with its own connections.
  *
- * Happy path: what was submitted while the lane was busy is taken at once, sorted by tenant, and each tenant's part is one transaction of SQLite: one fsync
- * for all (group commit), then all of the part are complete. In a part of several each write stands or falls alone.
- * Failure modes: a transaction that loses a race or is wrong is undone alone; when the store fails (disk full, damaged, cut off) the whole part is undone and
- * told so, and the connection is opened anew for the next one.
+ * Happy path: what was submitted while the lane was busy is taken at once, sorted by tenant, and each tenant's part is one
+ * transaction of SQLite: one fsync for all (group commit), then all of the part are complete. In a part of several each write
+ * stands or falls alone.
+ * Failure modes: a transaction that loses a race or is wrong is undone alone; when the store fails (disk full, damaged, cut off)
+ * the whole part is undone and told so, and the connection is opened anew for the next one.
  */
 #pragma once
 

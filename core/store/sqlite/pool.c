@@ -34,8 +34,10 @@ void pool_drop(struct pool *pool, struct connection *c)
 {
 	struct connection **p = &pool->buckets[bucket_of(str_of(c->tenant))];
 
-	while (*p != c)
+	while (*p != c) {
+		BUG_ON(*p == NULL);
 		p = &(*p)->bucket_next;
+	}
 	*p = c->bucket_next;
 	used_unlink(pool, c);
 	pool->count--;
