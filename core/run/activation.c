@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "run/registry.h"
 
+#define CELL_EXIT_CPU 72        /* core/cell/exits.h: C code used the slice's processor time up */
 #define ACTIVE_MAX 256          /* cells that compute at the same time */
 #define LOGS_OWED_MAX 1000      /* log rows kept for the next commit */
 
@@ -339,7 +340,7 @@ static void on_ended(void *arg, const struct cell_end *end)
 		} else if (end->signal == SIGSYS) {
 			log_event(LOG_ERROR, "cell.security", "run", run->id, "tenant", run->tenant->name, NULL);
 			run_fail(run, "cell.security", "the cell made a system call that no cell makes", NULL);
-		} else if (end->signal == SIGXCPU) {
+		} else if (end->signal == SIGXCPU || end->status == CELL_EXIT_CPU) {
 			run_strike(run, "budget.cpu", "the script used up its processor time");
 		} else {
 			snprintf(message, sizeof message, "the cell ended without an answer (%s %d)", end->signal ? "signal" : "status",

@@ -93,9 +93,12 @@ static void stem_on_exited(struct stem *stem, const struct frame *frame)
 			.cpu_us = json_member_int(payload, "cpu_us", 0),
 			.rss_kb = json_member_int(payload, "rss_kb", 0),
 		};
+		if (cell->pidfd < 0 && stem->forks_outstanding) /* the fork itself failed: no FORKED comes */
+			stem->forks_outstanding--;
 		cell_exited(cell, &end);
 	}
 	json_decref(payload);
+	stem_send_forks(stem);
 }
 
 static void stem_on_forked(struct stem *stem, const struct frame *frame)
