@@ -20,6 +20,8 @@ local metrics = {
       "(error rate|turnover|churn|downtime|uptime|conversion rate|response time|lead time|cycle time|throughput|yield|scrap rate|attrition|utilization|backlog|win rate|days sales outstanding|close rate|on time|defect rate|target|goal|kpi) (is|are|of|was|at|to|runs|has|stands|went|dropped|rose|rate|delivery|below|above|under) * (<percent>|<duration>|<number>|<money>)",
       "from (<percent>|<duration>|<number>|<money>) [down|up] to (<percent>|<duration>|<number>|<money>)", "(one|two|three|four|five|six|seven|eight|nine|out) (in|of|out of) (<number>|every)", "(fine|fined|fines|penalty|penalties) * <money>", "(half|third|quarter) (of|a) * (time|day|week|revenue|team|orders|customers|tickets|year|staff|our|their|my|the)",
     },
+    cue { claim = "Tracks a number", denied = false, unless = { "(budget|price|discount|quote|afford) *" },
+      "(is|are|was|at|stands|sits|runs) [at|around|about|currently|now|only|just|still] <percent>", "(we|i) (track|measure|monitor|count|report) *", "(should|must|has to|needs to|want it to|supposed to) be [at|around|above|below|under|over] (<percent>|<number>|<duration>|<money>)" },
     cue { claim = "Gives the number when asked", denied = false, after = { "(how much|how many (hours|errors|incidents|tickets|complaints|returns|people|days)|how long|how often|what percentage|what does (it|that) cost|costing you|quantify|measure|what is the impact|metric|metrics|number|baseline|target)" },
       unless = { "(budget|spend on this|set aside|price)" }, "^ * (<percent>|<money>|<duration>|<number>)" },
   },
@@ -38,8 +40,10 @@ local economic_buyer = {
       unless = { "(do not know|not sure|no idea|unclear|nobody knows) * (who|which)", "(is|are) not * (decision maker|involved)", "(partner|partners|team|internally|colleagues|committee|group|others|everyone)" }, from = phrases.somebody_else_decides },
     cue { claim = "Owns or runs the business", strength = "strong", denied = false, from = phrases.owner },
     cue { claim = "Decides themselves", after = "decider", denied = false, from = phrases.decides_answer },
+    cue { claim = "Opens the way to the economic buyer", after = "access", denied = false,
+      "(he|she|they|{boss}) *3 (is joining|will join|joins|is happy|are happy|is available|agreed|wants to|would like|is in|attends|will attend|comes along|has time)", "(i will|let me|i can) (introduce|connect|set|arrange|put|bring|invite|ask) *", "(yes|sure|of course|happily|gladly) *" },
     cue { claim = "Names who decides when asked", after = "decider", denied = false,
-      unless = { "(do not|not sure|no idea|unclear|nobody knows|can not say|not know)" }, "(our|my|the|that is|it is|it would be) *5 {boss}", "{title}" },
+      unless = { "(do not|not sure|no idea|unclear|nobody knows|can not say|not know)" }, "(our|my|the|that is|it is|it would be|that would be|would be) *5 {boss}", "{title}" },
     cue { claim = "Opens the way to the economic buyer", strength = "strong", denied = "Keeps the economic buyer away",
       "(introduce|introducing|connect|bring|bringing|invite|get|put|set up|arrange|include|loop) [you|us|a|in|the] * (to|with|in|of|for) * {boss}", "(cfo|ceo|coo|cio|cto|vp|president|managing director|director|board|owner|md|general manager) * (wants to meet|wants to see you|will see you|expects you|is expecting you|would like to meet|is joining|will join|will be on|agreed to|is happy to meet|is available|can meet|has asked|asked me|is keen|is on board|supports|sponsor|sponsors|sponsoring|backs|is behind|approved|has approved|signed off|gave|wants this|will attend|has agreed)",
       "(he|she) (wants|would like|agreed|is happy|is keen|is willing|asked) to (meet|see|talk to|speak to|speak with|join) *", "(speak|talk|meet|meeting|call) * with * (cfo|ceo|coo|cio|cto|president|managing director|board|owner|general manager)",
@@ -119,7 +123,7 @@ local paper_process = {
   },
   contradicts = {
     cue { claim = "The paperwork stands in the way", strength = "strong", even = { "hedged" },
-      "(legal|procurement|purchasing|infosec|security|compliance|counsel|lawyers|works council|dpo) [team|department|has|have|just|is|are|officer|people] * (rejected|refused|blocked|blocking|will not sign|will not accept|will not approve|can not accept|can not sign|said no|turned down|flagged|objected|objects|failed|vetoed|stopped|does not accept|do not accept|not accept|not sign|not approve)", "(can not|could not|will not|not able to|unable to|not going to) (sign|accept|agree to) [your|the|these|those|this|that|any|such] * (terms|contract|msa|agreement|clause|liability|dpa|paper)", "(failed|did not pass|not pass|not passed) * (security|risk|vendor|compliance|legal) * (review|assessment|audit|check|questionnaire)",
+      "(legal|procurement|purchasing|infosec|security|compliance|counsel|lawyers|works council|dpo) [team|department|has|have|just|is|are|officer|people] * (refuses|refuse|rejects|reject|blocks|rejected|refused|blocked|blocking|will not sign|will not accept|will not approve|can not accept|can not sign|said no|turned down|flagged|objected|objects|failed|vetoed|stopped|does not accept|do not accept|not accept|not sign|not approve)", "(can not|could not|will not|not able to|unable to|not going to) (sign|accept|agree to) [your|the|these|those|this|that|any|such] * (terms|contract|msa|agreement|clause|liability|dpa|paper)", "(failed|did not pass|not pass|not passed) * (security|risk|vendor|compliance|legal) * (review|assessment|audit|check|questionnaire)",
     },
   },
 }
@@ -151,6 +155,8 @@ local champion = {
   name = "champion", title = "Champion", weight = 10, half_life_days = 45, requires = 2,
   missing = "Somebody with influence who acts for us when we are not in the room, and a test that they passed",
   confirms = {
+    cue { claim = "Says that they act for us", after = "support", denied = false, unless = { "(not|no|rather|never|can not|but) *" },
+      "(yes|absolutely|definitely|sure|of course|certainly|gladly|happily) *", "i (have been|am) (pushing|fighting|lobbying|arguing|campaigning|selling) *" },
     cue { claim = "Acts for us inside", strength = "strong", denied = "Does not act for us inside",
       unless = { "(need|have|has|got|must|want) to (check|ask|discuss|consult|run|get) ", "(your|you) (demo|team) will" },
       "i (will|am going to|am happy to|can|would be happy to|would love to|intend to|plan to|want to|shall) [personally|definitely|gladly|certainly|happily|strongly|also|then|try to|make sure to] (champion|push|push for|advocate|sponsor|sell|pitch|fight for|support|back|drive|promote|recommend|make the case|make a case|build the case|build the business case|put together the business case|write the business case|lobby|go to bat|vouch|get you in front|get you a meeting|get you in|introduce you|bring you in|set you up|present it|present this|present your|take this to|take it to|make it happen|make this happen|prepare the business case|speak up|convince|talk to * about you|share your|forward your|circulate) *",
@@ -160,8 +166,8 @@ local champion = {
     },
   },
   contradicts = {
-    cue { claim = "The champion leaves or turns", strength = "strong", even = { "hedged" },
-      "(i am|i will be|she is|he is|who is|is) [also|actually|unfortunately|now|sadly|going to be] (leaving|moving on|stepping down|retiring|resigning|being moved|transferring|changing roles|moving to another|moving to a different|switching teams|changing jobs|being reassigned|going on leave|on parental leave|on maternity leave|being let go|out of the project|off the project|no longer)", "(left|has left|have left|quit|resigned|got laid off|was laid off|was let go|is no longer with|no longer works|no longer here|been reassigned|has moved on|moved to another|taken over from|took over from|replaced|handed over|handing over|my last day|last day|gave notice|given notice|handed in my notice|my successor|my replacement)",
+    cue { claim = "The champion leaves or turns", strength = "strong", even = { "hedged", "elsewhere" },
+      "(i am|i will be|she is|he is|who is|is) [also|actually|unfortunately|now|sadly|going to be] (leaving|moving on|stepping down|retiring|resigning|being moved|transferring|changing roles|moving to another|moving to a different|moving to a new|joining another|starting at another|switching teams|changing jobs|being reassigned|going on leave|on parental leave|on maternity leave|being let go|out of the project|off the project|no longer)", "(left|has left|have left|quit|resigned|got laid off|was laid off|was let go|is no longer with|no longer works|no longer here|been reassigned|has moved on|moved to another|taken over from|took over from|replaced|handed over|handing over|my last day|last day|gave notice|given notice|handed in my notice|my successor|my replacement)",
       "i (can not|could not|will not|do not|am not|would not|can no longer|am no longer|no longer) [really|personally|in good conscience|going to|able to|willing to|longer|be|be able to|want to|feel comfortable|comfortable|honestly|be the one to|actually] [really|personally|to] (support|recommend|recommending|push|pushing|back|backing|champion|championing|advocate|advocating|sponsor|defend|stick my neck|put my name|vouch|sell this|convinced|behind|believe in|fight|sold on|sure this is|go to bat|supporting|stand behind|prioritize|involved)",
       "(changed my mind|having second thoughts|have second thoughts|lost confidence|losing confidence|lost faith|cold feet|had a change of heart|not convinced anymore|no longer convinced|not in a position to support|stepping back|step back from|taking a step back|backing out|withdraw my support|withdrawing my support|withdrew|against this|opposed to|turned against)", "(stick|sticking) my neck out", "(was not|am not|were not|not|never) [really|exactly|entirely|much] (in favour|in favor|a fan|convinced|keen|sold|supportive|behind) *", "(do not|don't) expect me to *", "i would rather (we|not|stay|keep|wait|do|leave) *", "(nobody|no one) [here|internally|else|on our side|in the company] * (wants|supports|is behind|is pushing|cares|backs|champions)", "(team|colleagues|people|engineers|users|staff|leadership) (is|are|do|does|did|have|has|was|were) [really|all|strongly|pretty|fairly|mostly] * (against|opposed|resist|resistant|pushed back|push back|not like|not want|hate|hated|not support|sceptical|skeptical|pushing back)",
     },
@@ -198,7 +204,12 @@ local competition = {
 
 return playbook "meddic" {
   title = "MEDDIC",
-  topics = { decider = phrases.asks_who_decides, purpose = phrases.asks_purpose },
+  topics = {
+    decider = phrases.asks_who_decides,
+    purpose = phrases.asks_purpose,
+    access = { "(meet|talk to|speak to|speak with|introduce|reach|involve|bring in) * {boss}", "(meet|introduce|reach) (him|her|them)" },
+    support = { "(support|champion|sponsor|back|push|stand behind|on our side|help us|how do you feel) *" },
+  },
   power = { "economic_buyer" },
   dimensions = { metrics, economic_buyer, decision_criteria, decision_process, paper_process, pain, champion, competition },
   questions = {

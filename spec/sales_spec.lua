@@ -3,7 +3,7 @@
 local json = require("perigee.json")
 
 local CALL = "[2025-03-03T10:00:00] Rep: Hello, this is Sam from Acme.\n"
-  .. "[2025-03-03T10:00:05] Buyer: Hi Sam. Our old press keeps breaking and we lose 20 hours a week.\n"
+  .. "[2025-03-03T10:00:05] Buyer: Hi Sam. Our press keeps breaking, we lose 20 hours a week.\n"
   .. "[2025-03-03T10:00:10] Rep: It is $4,000 in total. Does that fit your budget?\n"
   .. "[2025-03-03T10:00:15] Buyer: Yes, that's within our budget.\n"
   .. "[2025-03-03T10:00:20] Rep: And who decides?\n"

@@ -175,6 +175,13 @@ local function is_elsewhere(reading, first, last)
       end
     end
     if
+      words[i] == "then" and words[i - 1] == "back"
+      or words[i] == "past" and words[i - 1] == "the" and words[i - 2] == "in"
+      or words[i] == "previously"
+    then
+      return true
+    end
+    if
       words[i] == "used"
       and words[i + 1] == "to"
       and words[i - 1] ~= "get"
