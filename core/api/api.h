@@ -18,6 +18,7 @@ struct api_options {
 	const struct rng *rng;
 	const struct http_limits *limits;   /* NULL: http_limits_default */
 	const char *version;                /* of the program, for openapi.json */
+	int64_t runs_per_tenant_max;        /* the engine's, for RateLimit-Policy; 0: not told */
 };
 
 /* ERR_BUG when the table of routes contradicts itself (a route without a scope, two for one path). */

@@ -1,12 +1,13 @@
 /* Answers: JSON, lists, problems; each is counted once. */
 #include "api/internal.h"
 #include "api/text.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX (256u << 20)
+#define ANSWER_MAX (64u << 20)
 
 void call_count(struct call *call, int status)
 {
@@ -19,6 +20,7 @@ void call_count(struct call *call, int status)
 	snprintf(method, sizeof method, "%.*s", STR_ARG(sent));
 	metric_add(api->requests_total, 1, (const char *[]){ method, pattern, number });
 	metric_observe(api->request_seconds, (double)(clock_monotonic_us() - http_request_started_us(call->request)) / 1e6, NULL);
+	log_event(LOG_DEBUG, "http.request", "method", method, "route", pattern, "status", number, "tenant", call->tenant ? call->tenant : "", NULL);
 }
 
 void call_set_header(struct call *call, const char *name, const char *value)
@@ -45,8 +47,10 @@ static void finish_json(struct call *call, int status, const char *type, const j
 	buf_init(&text, ANSWER_MAX);
 	json_write(&text, value);
 	buf_add_char(&text, '\n');
-	BUG_ON(text.full);
-	finish(call, status, type, buf_str(&text));
+	if (text.full)
+		call_fail(call, ERR_INVALID, "the answer is over %u MiB: ask for a smaller page with limit", ANSWER_MAX >> 20);
+	else
+		finish(call, status, type, buf_str(&text));
 	buf_free(&text);
 }
 
@@ -108,6 +112,18 @@ static const char *problem_name(int code, int status)
 	return err_name(code);
 }
 
+/* Unfinished runs of a tenant are what is limited: none left now (draft-ietf-httpapi-ratelimit-headers). */
+static void set_rate_limit(struct call *call)
+{
+	char policy[64];
+
+	if (call->api->options.runs_per_tenant_max > 0) {
+		snprintf(policy, sizeof policy, "\"runs\";q=%lld", (long long)call->api->options.runs_per_tenant_max);
+		call_set_header(call, "RateLimit-Policy", policy);
+	}
+	call_set_header(call, "RateLimit", "\"runs\";r=0;t=1");
+}
+
 void call_problem(struct call *call, int code, int status, const char *detail, const json_t *errors)
 {
 	json_t *problem = json_object();
@@ -126,6 +142,8 @@ void call_problem(struct call *call, int code, int status, const char *detail, c
 		json_put(problem, "errors", json_incref((json_t *)(uintptr_t)errors));
 	if (status == 429 || status == 503)
 		call_set_header(call, "Retry-After", "1");
+	if (status == 429)
+		set_rate_limit(call);
 	finish_json(call, status, "application/problem+json", problem);
 	json_decref(problem);
 }

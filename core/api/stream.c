@@ -6,7 +6,8 @@
  *
  * Ids are positions in the run's history: "INDEX" an outcome, "INDEX.N" a log line said before that outcome; `effect` and `status` have none, so a client
  * that comes back gets each outcome and line once. A run that is not resident here is looked for in the store once a second.
- * Failure modes: a client that is gone or lags behind a MiB ends the stream (http_server.h); a store that fails ends it with `error`; a client asks again.
+ * Failure modes: history waits for a client that lags, what happens now does not: a MiB behind, and it is cut (http_server.h). A store that fails ends the
+ * stream. In each case the client comes back with its Last-Event-ID and has lost nothing.
  */
 #include "api/stream.h"
 
@@ -20,6 +21,7 @@
 #define KEEP_ALIVE_US 15000000
 #define LOOK_AGAIN_US 1000000
 #define KEPT_MAX 10000
+#define BEHIND_BYTES (256u << 10)   /* history waits for a client that has not taken so much */
 
 struct position {
 	int64_t index, n;                /* n: INT64_MAX for the outcome itself, behind all its lines */
@@ -254,6 +256,18 @@ static enum flow_result ask(struct stream *stream)
 	return FLOW_WAIT;
 }
 
+static bool is_behind(const struct stream *stream)
+{
+	return http_stream_pending(stream->request) > BEHIND_BYTES;
+}
+
+static void stream_on_taken(void *arg)
+{
+	struct stream *stream = arg;
+
+	flow_wake(&stream->flow);
+}
+
 static enum flow_result step_ask_history(struct flow *flow)
 {
 	struct stream *stream = flow->owner;
@@ -311,12 +325,12 @@ static int64_t number_of(json_t *row /* taken */, const char *key)
 	return n;
 }
 
-/* Two pages in one order. What a full page has behind it is not known yet: the other one is sent only as far as that. */
+/* Two pages in one order, as far as the client keeps up. What a full page has behind it is not known yet: the other one is sent only as far as that. */
 static bool send_page(struct stream *stream, const struct store_result *journal, const struct store_result *logs)
 {
 	size_t i = 0, j = 0;
 
-	while (i < journal->rows || j < logs->rows) {
+	while ((i < journal->rows || j < logs->rows) && !is_behind(stream)) {
 		int64_t index = i < journal->rows ? number_of(runs_journal_json(journal, i, ROW_TIMES_US), "index") : INT64_MAX;
 		int64_t before = j < logs->rows ? number_of(runs_log_json(logs, j, ROW_TIMES_US), "index") : INT64_MAX;
 
@@ -337,6 +351,10 @@ static enum flow_result step_send_history(struct flow *flow)
 		return flow_fail(flow, stream->code, "read the history");
 	if (!send_page(stream, journal, logs))
 		return flow_fail(flow, ERR_CANCELLED, "the client has gone");
+	if (is_behind(stream)) {
+		http_stream_when_taken(stream->request, stream_on_taken, stream);
+		return flow_wait_for(flow, step_ask_history);
+	}
 	if (journal->rows == PAGE_ROWS || logs->rows == PAGE_ROWS)
 		return flow_goto(flow, step_ask_history);
 	return FLOW_NEXT;

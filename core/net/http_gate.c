@@ -39,6 +39,13 @@ void gate_set_state(struct conn *conn, enum conn_state state)
 	conn->state = state;
 }
 
+static void count(struct conn *conn, bool counted)
+{
+	if (conn->counted != counted)
+		conn->server->counted += counted ? 1 : (size_t)-1;
+	conn->counted = counted;
+}
+
 static void account(struct conn *conn, size_t bytes)
 {
 	conn->server->buffered_bytes += bytes - conn->buffered; /* wraps round to a subtraction */
@@ -82,6 +89,7 @@ static void forget(struct conn *conn)
 	conn->bev = NULL;
 	TAILQ_REMOVE(&server->conns[group_of(conn->state)], conn, link);
 	account(conn, 0);
+	count(conn, false);
 	server->connections--;
 	if (!server->connections)
 		timer_stop(&server->sweep);
@@ -156,6 +164,7 @@ static void refuse(struct conn *conn, int status, const char *why)
 	buf_free(&body);
 	buf_free(&all);
 	gate_set_state(conn, CONN_REFUSED);
+	count(conn, false);
 	evbuffer_drain(bufferevent_get_input(conn->bev), SIZE_MAX);
 	account(conn, 0);
 	if (server->options.refused)
@@ -331,7 +340,8 @@ static bool settle(struct conn *conn)
 	evhttp_connection_set_closecb(evcon, gate_on_closed, conn);
 	conn->ready = true;
 	(void)setsockopt(bufferevent_getfd(conn->bev), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (server->connections <= server->limits.connections)
+	count(conn, true);
+	if (server->counted <= server->limits.connections)
 		return true;
 	oldest = TAILQ_FIRST(&server->conns[CONN_IDLE]);
 	if (oldest && oldest != conn && oldest->ready)

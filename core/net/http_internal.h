@@ -25,6 +25,7 @@ struct conn {
 	enum conn_state state;
 	int64_t since_us;                /* entry into the state; for HEAD and BODY: the request's first byte */
 	bool ready;                      /* registered with evhttp: its end is heard of */
+	bool counted;                    /* in server->counted: settled, and not refused */
 	bool pump_queued, pumping;
 	struct loop_item pump;
 	size_t buffered;                 /* bytes of ours in server->buffered_bytes */
@@ -45,6 +46,8 @@ struct http_request {
 	bool streaming, has_body;
 	void (*on_close)(struct http_request *request, void *arg);
 	void *on_close_arg;
+	void (*when_taken)(void *arg);
+	void *when_taken_arg;
 	struct loop_item gone;
 	bool gone_queued, ended;
 };
@@ -57,7 +60,7 @@ struct http_server {
 	struct evhttp_bound_socket *listeners[LISTENERS_MAX];
 	size_t listener_count;
 	struct conn_list conns[CONN_STATES];
-	size_t connections, requests, buffered_bytes;
+	size_t connections, counted, requests, buffered_bytes;
 	struct conn *releasing;          /* the one whose request evhttp is reading right now */
 	struct timer sweep;
 	bool draining, freed;

@@ -55,8 +55,9 @@ int http_listen(const char *address, int *fd, struct errbuf *e)
 	size_t host_bytes = colon ? (size_t)(colon - address) : 0;
 	char host[256];
 	int s, on = 1, code = 0, no;
+	int64_t port;
 
-	if (!colon || host_bytes >= sizeof host || !colon[1])
+	if (!colon || host_bytes >= sizeof host || !str_to_int(str_of(colon + 1), 0, 65535, &port))
 		return err_set(e, ERR_INVALID, "listen on \"%s\": write it as ADDRESS:PORT, like 127.0.0.1:8080", address);
 	if (host_bytes >= 2 && address[0] == '[' && colon[-1] == ']')
 		memcpy(host, address + 1, host_bytes -= 2);
@@ -393,6 +394,30 @@ void http_stream_begin(struct http_request *request, int status, const char *con
 	evhttp_send_reply_start(request->ev, status, http_status_text(status));
 }
 
+/* evhttp: everything that was written is out. */
+static void request_on_taken(struct evhttp_connection *evcon, void *arg)
+{
+	struct http_request *request = arg;
+	void (*fn)(void *arg) = request->when_taken;
+
+	(void)evcon;
+	BUG_ON(request->magic != REQUEST_MAGIC);
+	request->when_taken = NULL;
+	if (fn)
+		fn(request->when_taken_arg);
+}
+
+size_t http_stream_pending(const struct http_request *request)
+{
+	return request->conn ? evbuffer_get_length(bufferevent_get_output(request->conn->bev)) : 0;
+}
+
+void http_stream_when_taken(struct http_request *request, void (*fn)(void *arg), void *arg)
+{
+	request->when_taken = fn;
+	request->when_taken_arg = arg;
+}
+
 bool http_stream_write(struct http_request *request, struct str bytes)
 {
 	struct evbuffer *piece;
@@ -400,14 +425,14 @@ bool http_stream_write(struct http_request *request, struct str bytes)
 	BUG_ON(request->magic != REQUEST_MAGIC || request->ended || !request->streaming);
 	if (!request->conn)
 		return false;
-	if (evbuffer_get_length(bufferevent_get_output(request->conn->bev)) > request->server->limits.stream_pending_bytes) {
+	if (http_stream_pending(request) > request->server->limits.stream_pending_bytes) {
 		gate_end(request->conn);
 		return false;
 	}
 	piece = evbuffer_new();
 	BUG_ON(!piece);
 	evbuffer_add(piece, bytes.p, bytes.n);
-	evhttp_send_reply_chunk(request->ev, piece);
+	evhttp_send_reply_chunk_with_cb(request->ev, piece, request_on_taken, request);
 	evbuffer_free(piece);
 	return true;
 }

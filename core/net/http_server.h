@@ -69,6 +69,9 @@ void http_stream_begin(struct http_request *request, int status, const char *con
 /* False when the client has gone or was cut for lagging: end the stream then. */
 bool http_stream_write(struct http_request *request, struct str bytes);
 void http_stream_end(struct http_request *request);
+/* How much the client has not taken yet; fn fires once, when it has taken all (not when it goes first: on_close then). Who has much to say waits in between. */
+size_t http_stream_pending(const struct http_request *request);
+void http_stream_when_taken(struct http_request *request, void (*fn)(void *arg), void *arg);
 /* fn fires at most once, later, when the client has gone before the answer's end (noticed while streaming). Not after the request's end. */
 void http_on_close(struct http_request *request, void (*fn)(struct http_request *request, void *arg), void *arg);
 

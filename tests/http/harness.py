@@ -91,14 +91,19 @@ def problem(answer, status, name=None, detail=None):
 class Host:
     """`perigee dev` in a temporary folder. Ends with its master and everything below it."""
 
-    def __init__(self, root=ROOT, tenants=(), words=(), environment=None):
+    def __init__(self, root=ROOT, tenants=(), words=(), environment=None, config=None):
         self.folder = tempfile.mkdtemp(prefix="perigee-http-")
         self.store = "sqlite:" + os.path.join(self.folder, "store")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PERIGEE_")}
         self.environment.update(environment or {})
         for tenant in tenants:
             self.perigee("tenant", "create", tenant)
-        self.root, self.words, self.key = root, words, None
+        self.root, self.words, self.key = root, list(words), None
+        if config:
+            path = os.path.join(self.folder, "perigee.lua")
+            with open(path, "w") as f:
+                f.write(config)
+            self.words += ["--config", path]
         self.start_host()
 
     def start_host(self):

@@ -152,6 +152,26 @@ def a_long_history_comes_whole():
 
 
 @test
+def a_history_of_many_megabytes_comes_whole_to_a_slow_reader():
+    run = host.run("large", {"count": 40, "bytes": 300000}, wait=50)["id"]
+    with socket.create_connection(("127.0.0.1", host.port), timeout=20) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20000)
+        s.sendall(b"GET /v1/runs/%s/events HTTP/1.0\r\nAuthorization: Bearer %s\r\n\r\n" % (run.encode(), host.key.encode()))
+        got, n = [], 0
+        while True:
+            piece = s.recv(262144)
+            if not piece:
+                break
+            got.append(piece)
+            n += len(piece)
+            if len(got) % 20 == 0:
+                time.sleep(0.01)
+    text = b"".join(got)
+    equal(re.findall(rb"^id: (\S+)$", text, re.M), [str(i).encode() for i in range(80)] + [b"end"])
+    true(n > 12000000, "%d bytes" % n)
+
+
+@test
 def several_watch_one_run_and_leave_when_they_like():
     run = host.start("hear", {})
     host.wait_run(run, "waiting")

@@ -42,6 +42,19 @@ return agent "probe" {
         return { written = input.count }
       end,
     },
+    large = {
+      title = "Write large notes and read them again",
+      input = { count = "integer", bytes = "integer" },
+      output = { read = "integer" },
+      run = function(input)
+        local read = 0
+        for n = 1, input.count do
+          records.put("loose", "large-" .. n, { text = string.rep("x", input.bytes) })
+          read = read + #records.get("loose", "large-" .. n).body.text
+        end
+        return { read = read }
+      end,
+    },
     sleep = {
       title = "Sleep",
       input = { ms = "integer" },
