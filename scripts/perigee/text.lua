@@ -366,6 +366,9 @@ end
 ---@param source string
 ---@return string[]
 function M.words(source)
+  if not find(source, "[^a-z]") and source ~= "" and not WHOLE[source] then
+    return { source } -- as nearly every word of a cue: thousands are read when a bundle is loaded
+  end
   local reading = M.new_reading()
   M.read(reading, M.shadow(source), 1, #source, 0)
   return reading.words
