@@ -94,6 +94,9 @@ local OPENINGS = {
   { "you", "assume", "right", yes = "sure" },
   { "you", "bet", yes = "sure" },
   { "spot", "on", yes = "sure" },
+  { "you", "may", yes = "sure" },
+  { "you", "can", yes = "sure" },
+  { "you", "do", yes = "sure" },
   { "very", "much", "so", yes = "sure" },
   { "by", "all", "means", yes = "plain" },
   { "for", "sure", yes = "sure" },
@@ -119,7 +122,7 @@ local OPENINGS = {
   { "i", "would", "not", no = true },
 }
 -- Short forms that must stand alone ("I have." but not "I have a question").
-local ALONE = text.set("do am are is have does can")
+local ALONE = text.set("may do am are is have does can")
 -- "I'm not sure" answers neither way.
 local OPEN = text.set("sure certain following in know mind understand remember")
 local NOT_AN_ANSWER = text.set("problem worries rush thanks thank doubt longer")
