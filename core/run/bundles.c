@@ -112,6 +112,13 @@ static int manifest_check(const json_t *manifest, struct errbuf *e)
 				return err_wrap(e, code, "agent %s, capability %s, output", agent_name, name);
 		}
 	}
+	json_t *kind;
+	json_object_foreach((json_t *)(uintptr_t)json_member(manifest, "kinds"), name, kind) {
+		const json_t *schema = json_member(kind, "schema");
+		int code = schema ? json_schema_check_schema(schema, e) : 0;
+		if (code)
+			return err_wrap(e, code, "kind %s, schema", name);
+	}
 	return 0;
 }
 
