@@ -222,8 +222,37 @@ local function put(slots, kind, entity)
   end
 end
 
+local QUALIFIES_UNIT = text.set("business working calendar full more")
+
 local function minor_units(value)
   return math.floor(value * 100 + 0.5)
+end
+
+-- A number that counts nothing known: a year, or an amount that nobody gave a currency.
+local function put_plain(reading, slots, i, k, value)
+  local words, suffix = reading.words, reading.suffixes[i]
+  put(slots, "number", { first = i, last = k, value = value })
+  local grand = SCALES[words[k]] ~= nil or SUFFIXES[suffix or ""]
+  local is_year = words[i] == "#"
+    and value >= 1990
+    and value <= 2100
+    and value == math.floor(value)
+    and not suffix
+  if is_year then
+    put(slots, "year", { first = i, last = k, value = value })
+  end
+  if value >= 100 and words[i] == "#" and not is_year or grand and value >= 1000 then
+    put(
+      slots,
+      "amount",
+      { first = i, last = k, amount = minor_units(value), bare = not grand or nil }
+    )
+    if grand then
+      put(slots, "money", { first = i, last = k, amount = minor_units(value) })
+    end
+  elseif is_year then
+    put(slots, "amount", { first = i, last = k, amount = minor_units(value), bare = true })
+  end
 end
 
 -- Numbers and what they count: money, percent, duration, or a plain quantity with its unit.
@@ -260,13 +289,7 @@ local function read_amount(reading, slots, i, last)
     )
     return
   end
-  if
-    nxt == "business"
-    or nxt == "working"
-    or nxt == "calendar"
-    or nxt == "full"
-    or nxt == "more"
-  then
+  if QUALIFIES_UNIT[nxt or ""] then
     nxt, k = words[k + 2], k + 1
   end
   local hours = UNIT_HOURS[nxt or ""]
@@ -274,28 +297,7 @@ local function read_amount(reading, slots, i, last)
     put(slots, "duration", { first = i, last = k + 1, hours = math.floor(value * hours) })
     return
   end
-  put(slots, "number", { first = i, last = k, value = value })
-  local grand = SCALES[words[k]] ~= nil or SUFFIXES[suffix or ""]
-  local is_year = words[i] == "#"
-    and value >= 1990
-    and value <= 2100
-    and value == math.floor(value)
-    and not suffix
-  if is_year then
-    put(slots, "year", { first = i, last = k, value = value })
-  end
-  if value >= 100 and words[i] == "#" and not is_year or grand and value >= 1000 then
-    put(
-      slots,
-      "amount",
-      { first = i, last = k, amount = minor_units(value), bare = not grand or nil }
-    )
-    if grand then
-      put(slots, "money", { first = i, last = k, amount = minor_units(value) })
-    end
-  elseif is_year then
-    put(slots, "amount", { first = i, last = k, amount = minor_units(value), bare = true })
-  end
+  put_plain(reading, slots, i, k, value)
 end
 
 local function read_month(reading, slots, i, last)
