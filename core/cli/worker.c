@@ -227,7 +227,7 @@ setup_api(struct worker *w, struct errbuf *e)
 	limits.connections = (size_t)s->limit_connections;
 	struct api_options options = {
 		.loop = w->host.loop, .store = w->host.store, .engine = w->host.engine, .metrics = w->host.metrics, .clock = &w->host.clock,
-		.rng = &w->host.rng, .limits = &limits, .version = PERIGEE_VERSION,
+		.rng = &w->host.rng, .limits = &limits, .version = PERIGEE_VERSION, .runs_per_tenant_max = s->limit_runs_per_tenant,
 	};
 	return api_new(&options, &w->api, e);
 }
