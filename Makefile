@@ -6,7 +6,7 @@
 #   make test            every suite; last line `N passed, N failed`      SUITES="c http" for some of them
 #   make bench           what BENCHMARKS.md reports
 #   make lint            floors, luacheck, lengths, cppcheck, clang-tidy
-#   make asan            C units and HTTP tests under AddressSanitizer and UBSan, in build/asan
+#   make asan            C units, HTTP and command line tests under AddressSanitizer and UBSan, in build/asan
 #   make fuzz            each tests/fuzz/fuzz_*.c for FUZZ_SECONDS (20), in build/fuzz
 #   make install         PREFIX=/usr/local DESTDIR=
 #
@@ -143,7 +143,7 @@ lint:
 
 asan: test-dependencies
 	@+$(MAKE) BUILD=build/asan SANITIZE=address,undefined -s tests
-	@tests/run --build build/asan c http
+	@tests/run --build build/asan c http cli
 
 fuzz:
 	@tools/dependencies.sh build fuzz
