@@ -218,6 +218,15 @@ examples_start(struct host *host, const char *folder, const char *tenant, void (
 	return 0;
 }
 
+char *
+examples_first(const struct examples *x)
+{
+	struct buf path;
+	buf_init(&path, 4096);
+	buf_addf(&path, "%s/%s/input.json", x->folder, x->names[0]);
+	return buf_take(&path);
+}
+
 void
 examples_free(struct examples *x)
 {

@@ -102,12 +102,14 @@ newcomer_print_ready(const struct worker_options *options)
 }
 
 void
-newcomer_print_invitation(const char *address)
+newcomer_print_invitation(const char *address, const char *example)
 {
 	struct style s = style_of(STDOUT_FILENO);
-	printf("\n%sServing http://%s until Ctrl-C.%s Save a file in scripts/ or methodology/ and it is live.\n"
-	       "  curl -s http://%s/v1/agents -H 'Authorization: Bearer KEY'\n"
-	       "  build/perigee run sales.qualify --input examples/…/input.json --trace\n",
-	       s.bold, address, s.off, address);
+	printf("\n%sServing http://%s until Ctrl-C.%s Save a file in scripts/ or methodology/ and it is live. In another terminal:\n"
+	       "  build/perigee run sales.qualify --input %s --trace\n"
+	       "  curl -s http://%s/v1/agents/sales/qualify -H 'Authorization: Bearer KEY' -H 'Prefer: wait=10' \\\n"
+	       "    -H 'Content-Type: application/json' -d @%s\n"
+	       "%sKEY is printed at the first start; build/perigee key create makes another%s\n",
+	       s.bold, address, s.off, example, address, example, s.dim, s.off);
 	fflush(stdout);
 }

@@ -147,6 +147,16 @@ is_against(const json_t *item)
 	return json_member_int(item, "polarity", 1) < 0;
 }
 
+/* "Dana Ortiz <dana@quarry.example>" → "Dana Ortiz" */
+static struct str
+person(struct str name)
+{
+	for (size_t i = 1; i + 1 < name.n; i++)
+		if (name.p[i] == ' ' && name.p[i + 1] == '<')
+			return (struct str){ name.p, i };
+	return name;
+}
+
 /* "2023-12-04T10:02:18.000Z" → "2023-12-04 10:02:18"; anything else as the source gave it. */
 static void
 add_time(struct buf *b, struct str time)
@@ -183,7 +193,7 @@ add_quote(struct page *p, const json_t *item, bool first)
 	buf_reset(&quote);
 
 	struct str said_at = json_member_str(item, "said_at");
-	add_flat(&quote, json_member_str(item, "speaker"));
+	add_flat(&quote, person(json_member_str(item, "speaker")));
 	buf_add_str(&text, quote.n ? buf_str(&quote) : STR("someone"));
 	if (said_at.n) {
 		buf_add_text(&text, " · ");
@@ -443,7 +453,7 @@ add_questions(struct page *p)
 			add_spaces(p->out, NAME_COLUMNS + 2);
 		buf_init(&text, 1 << 14);
 		add_flat(&text, json_member_str(question, "text"));
-		struct str whom = json_member_str(question, "for"), dimension = json_member_str(question, "dimension");
+		struct str whom = person(json_member_str(question, "for")), dimension = json_member_str(question, "dimension");
 		if (whom.n || dimension.n) {
 			buf_add_text(&text, " (");
 			buf_add_str(&text, dimension);

@@ -179,7 +179,9 @@ worker_on_examples_done(void *arg, size_t runs, size_t failures)
 		w->code = failures ? EXIT_FAILED : EXIT_DONE;
 		begin_drain(w);
 	} else {
-		newcomer_print_invitation(w->options->address);
+		char *example = examples_first(w->examples);
+		newcomer_print_invitation(w->options->address, example);
+		free(example);
 	}
 }
 
