@@ -23,6 +23,7 @@
 
 #define ROUNDS_MOST 99
 #define TENANT "bench"
+#define REST_US 300000            /* a host is measured at rest after this */
 
 struct bench {
 	struct settings settings;
@@ -361,7 +362,7 @@ measure_rest(struct bench *b)
 		}
 		ready[i] = (double)(clock_monotonic_us() - began) / 1e3;
 		pid_t pids[64];
-		usleep(300000);
+		usleep(REST_US);
 		size_t count = descendants(pid, pids, 64);
 		double heaviest = 0, sum = (double)read_proc_kb(pid, "smaps_rollup", private_names);
 		for (size_t k = 0; k < count; k++) {
