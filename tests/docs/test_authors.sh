@@ -1,9 +1,9 @@
 #!/bin/sh
 # Follows docs/authors.md: takes its playbook out of the page, puts it beside the others, and reads a conversation with it.
-# usage: tests/authors.sh [PERIGEE]   exit 0 when the third scorecard says what the page promises
+# usage: tests/docs/test_authors.sh [PERIGEE]   exit 0 when the third scorecard says what the page promises
 set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
-perigee=${1:-$root/build/perigee}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+perigee=${1:-${PERIGEE_PROGRAM:-$root/build/perigee}}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 cp -r "$root/scripts" "$root/methodology" "$work/"
@@ -22,4 +22,4 @@ for part in '"renewal":{"blocker":"usage"' '"quote":"No, hardly anybody ever log
     *) echo "not in the output: $part" >&2; echo "$out" >&2; exit 1 ;;
   esac
 done
-echo "docs/authors.md: the third playbook works"
+echo "ok 1 - the third playbook of docs/authors.md works"
