@@ -515,11 +515,17 @@ run(const struct command *command, int argc, char **argv)
 		return cli_fail(EXIT_NO_HOST, "%s", e.text);
 	b.settings.limit_runs_per_tenant = 1000000;
 	b.settings.cell_wall_ms = 30000;
-	for (size_t i = 0; i < sizeof measures / sizeof *measures; i++)
-		if (!b.only || strcmp(b.only, measures[i].name) == 0)
-			measures[i].run(&b);
+	bool any = false;
+	for (size_t i = 0; i < sizeof measures / sizeof *measures; i++) {
+		if (b.only && strcmp(b.only, measures[i].name) != 0)
+			continue;
+		any = true;
+		measures[i].run(&b);
+	}
+	if (!any)
+		code = cli_fail(EXIT_USAGE, "no measure '%s': bench --help lists them", b.only);
 	settings_free(&b.settings);
-	return b.missed ? EXIT_FAILED : EXIT_DONE;
+	return any ? (b.missed ? EXIT_FAILED : EXIT_DONE) : code;
 }
 
 int
