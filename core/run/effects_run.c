@@ -26,7 +26,7 @@ const char effect_schema_run_spawn[] =
 const char effect_schema_run_join[] =
 	"{\"type\":\"object\",\"properties\":{\"run\":{\"type\":\"string\",\"format\":\"uuid\"}},\"required\":[\"run\"],\"additionalProperties\":false}";
 const char effect_schema_approval_ask[] =
-	"{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":500},\"body\":" TEXT_SCHEMA ",\"subject\":"
+	"{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":500},\"body\":{},\"subject\":"
 	TEXT_SCHEMA ",\"owner\":" TEXT_SCHEMA ",\"timeout_ms\":{\"type\":[\"number\",\"null\"],\"minimum\":0,\"maximum\":" TIMEOUT_MS_MAX "}},"
 	"\"required\":[\"title\"],\"additionalProperties\":false}";
 
@@ -199,11 +199,12 @@ void effect_begin_approval_ask(struct effect *effect)
 	char id[UUID_TEXT_SIZE];
 	id_of_effect(effect, "approval", id);
 	const char *run = effect->run_id.p;
-	const char *title = json_string_value(json_member(effect->args, "title")), *body = json_string_value(json_member(effect->args, "body"));
+	const char *title = json_string_value(json_member(effect->args, "title"));
+	const json_t *body = json_member(effect->args, "body");
 	const char *subject = json_string_value(json_member(effect->args, "subject"));
 	const char *owner = json_string_value(json_member(effect->args, "owner"));
 	int64_t until = after_ms(effect, "timeout_ms");
-	store_tx_add(effect->tx, STATEMENT_approval_ask, STORE_MUST, until ? "ttittttii" : "ttittttin", id, run, (int64_t)effect->number, title,
+	store_tx_add(effect->tx, STATEMENT_approval_ask, STORE_MUST, until ? "ttitjttii" : "ttitjttin", id, run, (int64_t)effect->number, title,
 	             body, subject, owner, effect->now_us, until);
 	effect_wait(effect, "approval", id, until, NULL);
 }
