@@ -71,7 +71,7 @@ static void forget_unflushed(struct run *run)
 		free(run->unflushed[i].outcome);
 	}
 	run->journal_length -= run->unflushed_count;
-	run->unflushed_count = 0;
+	run->unflushed_count = run->unflushed_bytes = 0;
 }
 
 /* ---- frames from the cell ---- */
@@ -145,7 +145,7 @@ static void begin_effect(struct run *run, uint32_t number, const char *name, con
 	if (wait) {
 		wait_attach(wait, issued);
 		issued->state = ISSUED_WAITING;
-		run_set_state(run, RUN_WAITING);
+		run_settle(run);
 		return;
 	}
 	struct errbuf e;
@@ -189,6 +189,9 @@ static void on_effect(struct run *run, const struct frame *frame)
 	free(run->last_effect);
 	run->last_effect = mem_copy(str_of(name));
 	cell_set_pending(run->cell, run->effects_issued > run->outcomes_sent ? run->effects_issued - run->outcomes_sent : 0);
+	if (run->list == LIST_RESIDENT)
+		run_move(run, LIST_NONE);
+	run_set_state(run, RUN_RUNNING);
 	if (!replayed(run, frame->sequence, name, digest, args)) {
 		if (run->dry)
 			replay_ended(run);
@@ -307,7 +310,7 @@ static void run_strike(struct run *run, const char *code, const char *message)
 		struct store_tx *tx = store_tx_new(engine->options.store, str_of(run->tenant->name));
 		store_tx_add(tx, STATEMENT_run_strike, STORE_ANY, "tiii", run->id, run->fence, (int64_t)run->strikes, run->cpu_us);
 		store_submit_write(tx, strike_on_written, NULL);
-		run->state = RUN_RUNNING;
+		run_set_state(run, RUN_RUNNING);
 		run_pump(run);
 	}
 	buf_free(&text);
@@ -329,7 +332,7 @@ static void on_ended(void *arg, const struct cell_end *end)
 	} else {
 		run_drop_cell(run); /* forgets what it had issued */
 		if (end->reason == CELL_LOST) {
-			run->state = RUN_RUNNING;
+			run_set_state(run, RUN_RUNNING);
 			run_pump(run);
 		} else if (end->reason == CELL_PROTOCOL) {
 			run_fail(run, "cell.protocol", "the cell broke the protocol", NULL);
@@ -406,7 +409,7 @@ static void recorded_set(struct recorded *recorded, int64_t effect, struct str n
 static void recorded_begin(struct run *run, size_t count)
 {
 	run->recorded_count = run->journal_length = count;
-	run->recorded_seen = 0;
+	run->recorded_seen = run->journal_bytes = 0;
 	run->recorded = count ? mem_array(count, sizeof *run->recorded) : NULL;
 }
 
@@ -420,8 +423,10 @@ static void recorded_sort(struct run *run)
 static void replay_rows(struct run *run, const struct store_result *rows)
 {
 	recorded_begin(run, rows->rows);
-	for (size_t i = 0; i < rows->rows; i++)
+	for (size_t i = 0; i < rows->rows; i++) {
+		run->journal_bytes += store_text(rows, i, 4).n + 64;
 		recorded_set(&run->recorded[i], store_int(rows, i, 1), store_text(rows, i, 2), store_text(rows, i, 3));
+	}
 	recorded_sort(run);
 }
 
@@ -495,6 +500,10 @@ void run_activate(struct run *run)
 {
 	struct engine *engine = run->engine;
 	run_move(run, LIST_NONE);
+	if (run->appending || run->flush) { /* a journal is not read while it grows: the pump queues the run again */
+		run_set_state(run, RUN_RUNNING);
+		return;
+	}
 	if (!bundle_stem_ready(engine, run->bundle)) {
 		run_move(run, LIST_STARVED);
 		return;

@@ -403,6 +403,16 @@ void cell_set_pending(struct cell *cell, unsigned effects)
 	cell->pending = effects;
 }
 
+bool cell_is_blocked(const struct cell *cell)
+{
+	char byte;
+	if (cell->ending || cell->kill_wanted || cell->eof || cell->pidfd < 0 || cell->flush_queued || cell->out.sent < cell->out.bytes.n)
+		return false;
+	/* first asleep, then nothing unread: only we could have woken it between the two */
+	return process_is_running(cell->pidfd) <= 0 && cell->in.n == 0 &&
+	       recv(cell->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 void cell_end(struct cell *cell)
 {
 	if (cell->ending || cell->kill_wanted)

@@ -53,4 +53,5 @@ void cell_send(struct cell *cell, enum frame_type type, uint32_t sequence, struc
 void cell_set_pending(struct cell *cell, unsigned effects);
 void cell_end(struct cell *cell);              /* kill; ended fires with CELL_ENDED_BY_HOST */
 void cell_abandon(struct cell *cell);          /* the same, and no callback fires any more: its owner goes */
+bool cell_is_blocked(const struct cell *cell); /* in its read, with nothing on the way to or from it */
 void cell_expect_end(struct cell *cell);       /* it said DONE or FAIL: the wall clock runs until it is gone */

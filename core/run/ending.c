@@ -76,7 +76,7 @@ void run_end(struct run *run, enum run_state state, json_t *output, json_t *erro
 	run->final = state;
 	run->output = output;
 	run->error = error;
-	if (!run->appending)
+	if (!run->appending && !run->flush)
 		run_end_commit(run);
 }
 
@@ -124,6 +124,9 @@ static void run_cancelled(struct engine *engine, struct str tenant, struct str i
 	if (!run)
 		return;
 	run_drop_cell(run);
+	json_decref(run->output);
+	json_decref(run->error);
+	run->output = NULL;
 	run->error = json_incref(error);
 	run_set_state(run, RUN_CANCELLED);
 	run_tell_status(run);

@@ -118,6 +118,9 @@ void run_free(struct run *run)
 	struct engine *engine = run->engine;
 	run_drop_cell(run);
 	run_move(run, LIST_NONE);
+	run_unsettle(run);
+	if (run->state == RUN_WAITING)
+		metric_add(engine->runs_waiting, -1, NULL);
 	run_free_issued(run);
 	struct wait *wait;
 	while ((wait = TAILQ_FIRST(&run->waits)))
@@ -269,10 +272,12 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	engine->cell_program = mem_copy(str_of(options->cell_program));
 	TAILQ_INIT(&engine->queue);
 	TAILQ_INIT(&engine->residents);
+	TAILQ_INIT(&engine->settling);
 	uuid_format(uuid_new(&clock_system, options->rng), engine->owner);
 	declare_metrics(engine);
 	timer_init(&engine->timer, options->loop, on_timer, engine);
 	timer_init(&engine->sweep, options->loop, on_sweep, engine);
+	timer_init(&engine->settle, options->loop, settling_on_timer, engine);
 	struct cells_options cells = {
 		.loop = options->loop, .metrics = options->metrics, .program = engine->cell_program,
 		.memory_bytes = options->cell_memory_bytes, .cpu_ms = options->cell_cpu_ms, .wall_ms = options->cell_wall_ms,
@@ -314,6 +319,7 @@ void engine_free(struct engine *engine)
 	}
 	timer_fini(&engine->timer);
 	timer_fini(&engine->sweep);
+	timer_fini(&engine->settle);
 	free(engine->timers);
 	free(engine->cell_program);
 	free(engine);

@@ -17,6 +17,10 @@
 #include "run/effects.h"
 
 #define OUTCOME_MAX (8u << 20)   /* bytes of one journalled outcome */
+#define JOURNAL_MAX (48u << 20)  /* bytes of a journal: it is handed to a cell in one piece */
+#define ROW_BYTES 64             /* what a row costs besides its outcome */
+#define OWED_ROWS_MAX 256        /* outcomes delivered and not on disk: more are written without waiting for an effect that writes */
+#define OWED_BYTES_MAX (1u << 20)
 
 struct issued *issued_new(struct run *run, uint32_t number, const char *name, const char *digest)
 {
@@ -156,6 +160,9 @@ static void row_keep(struct run *run, struct issued *issued)
 	issued->name = mem_copy(STR(""));
 	memcpy(row->digest, issued->digest, DIGEST_TEXT_SIZE);
 	row->outcome = mem_copy(buf_str(&issued->outcome));
+	row->bytes = issued->outcome.n + ROW_BYTES;
+	run->unflushed_bytes += row->bytes;
+	run->journal_bytes += row->bytes;
 	row->at_us = clock_now_us(run->engine->options.clock);
 }
 
@@ -184,9 +191,11 @@ static void deliver(struct run *run, struct issued *issued)
 	struct engine *engine = run->engine;
 	struct journal_row *row = &run->unflushed[run->unflushed_count - 1];
 	struct str outcome = str_of(row->outcome);
-	bool failed = strstr(row->outcome, "\"error\":") == row->outcome + strcspn(row->outcome, ",") + 1;
-	metric_add(engine->effects_total, 1, (const char *[]){ row->name, failed ? "error" : "ok" });
-	metric_observe(engine->effect_seconds, (double)(clock_monotonic_us() - issued->began_us) / 1e6, (const char *[]){ row->name });
+	bool failed = strncmp(row->outcome + strcspn(row->outcome, ","), ",\"error\":", 9) == 0;
+	/* a script may make names up: no series for each */
+	const char *name = issued->effect.row ? issued->effect.row->name : "unknown";
+	metric_add(engine->effects_total, 1, (const char *[]){ name, failed ? "error" : "ok" });
+	metric_observe(engine->effect_seconds, (double)(clock_monotonic_us() - issued->began_us) / 1e6, (const char *[]){ name });
 	tell_outcome(run, row);
 	run->journal_length++;
 	if (run->list == LIST_RESIDENT)
@@ -227,6 +236,7 @@ void run_flushed(struct run *run)
 {
 	size_t n = run->unflushed_submitted, logs = run->logs_submitted;
 	for (size_t i = 0; i < n; i++) {
+		run->unflushed_bytes -= run->unflushed[i].bytes;
 		free(run->unflushed[i].name);
 		free(run->unflushed[i].outcome);
 	}
@@ -263,7 +273,7 @@ static void append_conflict(struct run *run, struct issued *issued)
 		} else {
 			issued->state = ISSUED_WAITING;
 		}
-		waits_check(run->engine, wait->kind, wait->name);
+		wait_look_again(wait);
 	} else if (issued->orphan) {
 		issued_finish(issued); /* its cell died meanwhile: the replay issues it again */
 	} else if (++issued->effect.attempt > CONFLICT_RETRIES_MAX) {
@@ -279,8 +289,13 @@ static void append_done(struct run *run, struct issued *issued)
 {
 	run_flushed(run);
 	if (issued->ready == READY_WAIT) {
+		struct wait *wait = issued->wait;
 		issued->state = ISSUED_WAITING;
-		wait_register(issued->wait);
+		if (issued->orphan) { /* its cell died meanwhile: the next one attaches its own */
+			wait->issued = NULL;
+			issued_finish(issued);
+		}
+		wait_register(wait);
 		return;
 	}
 	if (issued->committed)
@@ -302,6 +317,7 @@ static void append_failed(struct run *run, struct issued *issued, int code, cons
 		issued_finish(issued);
 	} else {
 		issued->state = ISSUED_READY;
+		TAILQ_INSERT_HEAD(&run->ready, issued, ready_link); /* where whoever forgets the run looks for it */
 	}
 	if (code == ERR_CONFLICT)
 		run_lost(run);
@@ -314,6 +330,7 @@ static void append_on_done(struct store_tx *tx, int code, void *arg)
 	struct issued *issued = arg;
 	struct run *run = issued->effect.run;
 	bool handler_conflict = code == ERR_CONFLICT && run && store_tx_failed_op(tx) < run->handler_ops;
+	bool suspended = issued->ready == READY_WAIT && issued->suspends;
 	char why[256];
 	snprintf(why, sizeof why, "%s", code ? store_tx_error(tx) : "");
 	store_tx_free(tx);
@@ -327,6 +344,7 @@ static void append_on_done(struct store_tx *tx, int code, void *arg)
 		return;
 	}
 	if (code == 0) {
+		run->suspended = suspended;
 		append_done(run, issued);
 	} else {
 		run->unflushed_submitted = run->logs_submitted = 0;
@@ -336,6 +354,13 @@ static void append_on_done(struct store_tx *tx, int code, void *arg)
 		run_end_commit(run);
 	else
 		run_pump(run);
+}
+
+static void add_suspend(const struct run *run, struct store_tx *tx, int64_t now_us)
+{
+	int64_t wake = run_wake_at(run);
+	store_tx_add(tx, STATEMENT_run_suspend, STORE_MUST, wake ? "tiiii" : "tiiin", run->id, run->fence, (int64_t)run->journal_length, now_us,
+	             wake);
 }
 
 static void append(struct run *run, struct issued *issued)
@@ -350,9 +375,11 @@ static void append(struct run *run, struct issued *issued)
 	run->handler_ops = store_tx_count(tx);
 	if (issued->ready == READY_WAIT) {
 		const struct wait *wait = issued->wait;
-		int64_t wake = run_wake_at(run);
-		store_tx_add(tx, STATEMENT_run_suspend, STORE_MUST, wake ? "tiiii" : "tiiin", run->id, run->fence, (int64_t)run->journal_length, now,
-		             wake);
+		issued->suspends = run->cell && run_only_waits(run, issued) && cell_is_blocked(run->cell);
+		if (issued->suspends)
+			add_suspend(run, tx, now);
+		else /* another task may go on: a take-over must wake it */
+			store_tx_add(tx, STATEMENT_run_append, STORE_MUST, "tiii", run->id, run->fence, (int64_t)run->journal_length, now);
 		if (wait->wake_at_us)
 			store_tx_add(tx, STATEMENT_wait_insert, STORE_MUST, "tittiij", run->id, (int64_t)wait->effect, wait->kind, wait->name,
 			             wait->wake_at_us, now, wait->detail);
@@ -372,21 +399,83 @@ static void append(struct run *run, struct issued *issued)
 
 void run_pump(struct run *run)
 {
+	struct engine *engine = run->engine;
 	struct issued *issued;
-	while (!run->appending && !run->activating && !run->over && (issued = TAILQ_FIRST(&run->ready))) {
+	while (!run->appending && !run->flush && !run->activating && !run->over && (issued = TAILQ_FIRST(&run->ready))) {
 		TAILQ_REMOVE(&run->ready, issued, ready_link);
 		if (issued->ready == READY_REPLY) {
 			row_keep(run, issued);
 			deliver(run, issued);
+			if (run->unflushed_count >= OWED_ROWS_MAX || run->unflushed_bytes > OWED_BYTES_MAX)
+				run_flush(run, false);
 		} else {
 			append(run, issued);
 		}
 	}
-	if (!run->cell && !run->over && !run->appending && !run->activating && run->state == RUN_RUNNING && run->list == LIST_NONE) {
-		run_move(run, LIST_QUEUE); /* a wait ended while there was no cell */
-		engine_schedule(run->engine);
+	if (run->journal_bytes > JOURNAL_MAX && !run->over)
+		run_fail(run, "budget.journal", "the journal of this run is over 48 MiB: read less, or hand parts to runs of their own", NULL);
+	if (!run->cell && !run->over && !run->appending && !run->flush && !run->activating && run->state == RUN_RUNNING &&
+	    run->list == LIST_NONE) {
+		run_move(run, LIST_QUEUE); /* a wait ended while there was no cell, or the cell was lost */
+		engine_schedule(engine); /* may free a dry run */
+	} else {
+		run_settle(run);
 	}
-	engine_maybe_jump(run->engine);
+	engine_maybe_jump(engine);
+	engine_maybe_drained(engine);
+}
+
+/* ---- a commit without an effect ---- */
+
+struct flush {
+	struct engine *engine;
+	char id[UUID_TEXT_SIZE];
+	bool suspends;
+};
+
+static void flush_on_done(struct store_tx *tx, int code, void *arg)
+{
+	struct flush *flush = arg;
+	struct run *run;
+	char why[256];
+	HASH_FIND_STR(flush->engine->runs, flush->id, run);
+	snprintf(why, sizeof why, "%s", code ? store_tx_error(tx) : "");
+	store_tx_free(tx);
+	bool suspends = flush->suspends, ours = run && run->flush == flush;
+	free(flush);
+	if (!ours)
+		return;
+	run->flush = NULL;
+	if (code == ERR_CONFLICT) {
+		run_lost(run);
+	} else if (code) {
+		run_park(run, why);
+	} else {
+		run->suspended = suspends;
+		run_flushed(run);
+		if (run->over)
+			run_end_commit(run);
+		else
+			run_pump(run);
+	}
+}
+
+void run_flush(struct run *run, bool suspend)
+{
+	struct engine *engine = run->engine;
+	BUG_ON(run->flush || run->appending);
+	struct flush *flush = run->flush = mem_alloc(sizeof *flush);
+	flush->engine = engine;
+	flush->suspends = suspend;
+	memcpy(flush->id, run->id, sizeof flush->id);
+	int64_t now = clock_now_us(engine->options.clock);
+	struct store_tx *tx = store_tx_new(engine->options.store, str_of(run->tenant->name));
+	if (suspend)
+		add_suspend(run, tx, now);
+	else
+		store_tx_add(tx, STATEMENT_run_append, STORE_MUST, "tiii", run->id, run->fence, (int64_t)run->journal_length, now);
+	run_add_unflushed(run, tx);
+	store_submit_write(tx, flush_on_done, flush);
 }
 
 void run_lost(struct run *run)

@@ -83,8 +83,9 @@ static void adopt_on_read(struct store_tx *tx, int code, void *arg)
 		adopt_bundle(run, bundle, digest);
 		free(digest);
 		bool waiting = str_is(store_text(row, 0, 4), "waiting");
+		run->suspended = waiting;
 		if (waiting)
-			run->state = RUN_WAITING;
+			run_set_state(run, RUN_WAITING);
 		adopt_waits(run, store_tx_result(tx, 1));
 		if (!waiting) {
 			run_move(run, LIST_QUEUE);

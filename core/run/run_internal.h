@@ -4,6 +4,7 @@
  *   engine.c     tables, life of the engine          starting.c   from a request to a row
  *   bundles.c    bundles and their stems             activation.c a run in its cell, frames, replay
  *   journal.c    from outcome to commit to delivery  waiting.c    timers, signals, approvals, children
+ *   settling.c   when a run rests
  *   ending.c     done, failed, stuck, cancelled      recovery.c   take over what a dead process owned
  */
 #pragma once
@@ -59,6 +60,7 @@ struct issued {
 	char digest[DIGEST_TEXT_SIZE], run_id[UUID_TEXT_SIZE];
 	struct buf outcome;                /* the OUTCOME payload */
 	struct wait *wait;
+	bool suspends;                     /* its append lets the row say waiting */
 	bool orphan;                       /* made by a wait that ended with no cell: nobody listens */
 	int64_t began_us;
 	struct loop_item later;
@@ -74,6 +76,7 @@ struct wait {
 	json_t *detail;
 	struct issued *issued;             /* its cell's, or the orphan that ends it */
 	bool registered, resolving, checking, check_again;
+	bool due;                          /* its deadline passed while it was being looked up */
 	size_t heap_at;                    /* position + 1 in engine->timers; 0: not there */
 	TAILQ_ENTRY(wait) link;            /* of run->waits */
 	TAILQ_ENTRY(wait) named;           /* of the bucket of its key */
@@ -91,6 +94,7 @@ struct journal_row {                       /* decided, delivered, not yet on dis
 	char *name;
 	char digest[DIGEST_TEXT_SIZE];
 	char *outcome;
+	size_t bytes;
 	int64_t at_us;
 };
 
@@ -136,7 +140,9 @@ struct run {
 	struct store_tx *appending_tx;
 	size_t handler_ops;
 	struct journal_row *unflushed;
-	size_t unflushed_count, unflushed_submitted;
+	size_t unflushed_count, unflushed_submitted, unflushed_bytes, journal_bytes;
+	struct flush *flush;               /* a commit of what is owed, without an effect of its own */
+	bool suspended;                    /* the row says waiting */
 	struct log_row *logs;
 	size_t logs_count, logs_submitted;
 	TAILQ_HEAD(, wait) waits;
@@ -146,7 +152,9 @@ struct run {
 	enum run_state final;
 	TAILQ_HEAD(, run_watcher) watchers;
 	struct replay_request *replay;
-	struct loop_item later;
+	TAILQ_ENTRY(run) settle_link;      /* engine->settling */
+	bool settling;
+	int64_t settle_delay_us, settle_due_us;
 	UT_hash_handle hh;
 };
 
@@ -168,8 +176,8 @@ struct engine {
 	struct wait_key *waits;
 	struct wait **timers;              /* min-heap by wake_at_us */
 	size_t timers_count, timers_cap;
-	struct timer timer, sweep;
-	TAILQ_HEAD(run_list_head, run) queue, residents;
+	struct timer timer, sweep, settle;
+	TAILQ_HEAD(run_list_head, run) queue, residents, settling;
 	size_t active;                     /* runs with a cell */
 	size_t residents_count;
 	bool draining, closing, jump_queued;
@@ -224,6 +232,7 @@ void run_pump(struct run *run);
 void run_add_unflushed(struct run *run, struct store_tx *tx); /* journal rows and logs that are decided but not on disk */
 void run_flushed(struct run *run);
 void run_lost(struct run *run);                        /* taken over or cancelled elsewhere */
+void run_flush(struct run *run, bool suspend);         /* what is owed, and with suspend the row's status */
 void run_park(struct run *run, const char *why);       /* the store failed: try again soon */
 void issued_begin(struct issued *issued);
 /* waiting.c */
@@ -235,8 +244,14 @@ struct wait *wait_find(struct run *run, uint32_t effect);
 void waits_check(struct engine *engine, const char *kind, const char *name);
 void waits_fire_due(struct engine *engine);
 void wait_attach(struct wait *wait, struct issued *issued);
+void wait_look_again(struct wait *wait);
 int64_t run_wake_at(const struct run *run);
-bool run_is_quiet(const struct run *run);
+/* settling.c */
+bool run_is_quiet(const struct run *run);              /* it waits, and nothing of it is under way */
+bool run_only_waits(const struct run *run, const struct issued *but);
+void run_settle(struct run *run);                      /* something ended: does it wait now? */
+void run_unsettle(struct run *run);
+void settling_on_timer(void *arg);
 /* ending.c */
 void run_end_commit(struct run *run);                  /* once nothing of the run is under way */
 void run_end(struct run *run, enum run_state state, json_t *output /* taken */, json_t *error /* taken */);

@@ -4,10 +4,9 @@
  */
 #include "run/run_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LONG_WAIT_US 30000000   /* a cell is not kept for a timer that is further away */
 
 /* ---- the heap of deadlines ---- */
 
@@ -162,22 +161,6 @@ int64_t run_wake_at(const struct run *run)
 	return first;
 }
 
-bool run_is_quiet(const struct run *run)
-{
-	if (run->state != RUN_WAITING || run->appending || run->activating || run->over || run->list == LIST_QUEUE ||
-	    run->list == LIST_STARVED || !TAILQ_EMPTY(&run->ready))
-		return false;
-	const struct issued *issued;
-	TAILQ_FOREACH(issued, &run->issued, link)
-		if (issued->state != ISSUED_WAITING)
-			return false;
-	const struct wait *wait;
-	TAILQ_FOREACH(wait, &run->waits, link)
-		if (!wait->registered || wait->resolving || wait->checking)
-			return false;
-	return true;
-}
-
 /* ---- how a wait ends ---- */
 
 /* tx: what ends it, in the same transaction as its journal row; taken. ok: taken. */
@@ -251,6 +234,19 @@ static void found_child(struct wait *wait, struct store_tx *read)
 }
 
 static void wait_check(struct wait *wait);
+static void wait_expire(struct wait *wait);
+
+/* What came may have come unheard: forget the run, its rows know. */
+static void look_failed(struct store_tx *tx, struct wait_look *look)
+{
+	char why[256];
+	struct run *run;
+	HASH_FIND_STR(look->engine->runs, look->run, run);
+	snprintf(why, sizeof why, "%s", store_tx_error(tx));
+	store_tx_free(tx);
+	free(look);
+	run_park(run, why);
+}
 
 static void look_on_read(struct store_tx *tx, int code, void *arg)
 {
@@ -262,7 +258,11 @@ static void look_on_read(struct store_tx *tx, int code, void *arg)
 		wait->checking = false;
 		bool again = wait->check_again;
 		wait->check_again = false;
-		if (code == 0 && !wait->resolving && !run->over) {
+		if (code != 0 && !run->over) {
+			look_failed(tx, look);
+			return;
+		}
+		if (!wait->resolving && !run->over) {
 			if (strcmp(wait->kind, "signal") == 0)
 				found_signal(wait, tx);
 			else if (strcmp(wait->kind, "approval") == 0)
@@ -275,6 +275,8 @@ static void look_on_read(struct store_tx *tx, int code, void *arg)
 		wait = run ? wait_find(run, look->effect) : NULL;
 		if (wait && again && !wait->resolving)
 			wait_check(wait);
+		else if (wait && wait->due && !wait->resolving && !run->over)
+			wait_expire(wait);
 	}
 	engine_maybe_jump(look->engine);
 	engine_maybe_drained(look->engine);
@@ -306,6 +308,11 @@ static void wait_check(struct wait *wait)
 	store_submit_read(tx, look_on_read, look);
 }
 
+void wait_look_again(struct wait *wait)
+{
+	wait_check(wait);
+}
+
 void waits_check(struct engine *engine, const char *kind, const char *name)
 {
 	struct wait_key *key = wait_key_find(engine, kind, name, false);
@@ -316,12 +323,10 @@ void waits_check(struct engine *engine, const char *kind, const char *name)
 	}
 }
 
-static void wait_due(struct wait *wait)
+/* Nothing came before its deadline. */
+static void wait_expire(struct wait *wait)
 {
 	struct engine *engine = wait->run->engine;
-	heap_remove(engine, wait);
-	if (wait->resolving || wait->run->over)
-		return;
 	json_t *ok;
 	struct store_tx *tx = store_tx_new(engine->options.store, str_of(wait->run->tenant->name));
 	if (strcmp(wait->kind, "timer") == 0) {
@@ -341,6 +346,15 @@ static void wait_due(struct wait *wait)
 	wait_resolve(wait, ok, tx);
 }
 
+static void wait_due(struct wait *wait)
+{
+	heap_remove(wait->run->engine, wait);
+	if (wait->checking)
+		wait->due = true; /* what came in time counts: the look decides */
+	else if (!wait->resolving && !wait->run->over)
+		wait_expire(wait);
+}
+
 void waits_fire_due(struct engine *engine)
 {
 	int64_t now = clock_now_us(engine->options.clock);
@@ -351,26 +365,6 @@ void waits_fire_due(struct engine *engine)
 
 /* ---- a wait whose row is on disk ---- */
 
-static void run_rest(struct run *run)
-{
-	struct engine *engine = run->engine;
-	run_set_state(run, RUN_WAITING);
-	if (!run->cell || !run_is_quiet(run) || run->list != LIST_NONE)
-		return;
-	int64_t wake = run_wake_at(run), now = clock_now_us(engine->options.clock);
-	if (wake && wake - now > LONG_WAIT_US) {
-		run_drop_cell(run);
-	} else {
-		run_move(run, LIST_RESIDENT);
-		while (engine->residents_count > engine->options.resident_max) {
-			struct run *oldest = TAILQ_FIRST(&engine->residents);
-			run_move(oldest, LIST_NONE);
-			run_drop_cell(oldest);
-		}
-	}
-	engine_schedule(engine);
-}
-
 void wait_register(struct wait *wait)
 {
 	struct run *run = wait->run;
@@ -379,8 +373,5 @@ void wait_register(struct wait *wait)
 	TAILQ_INSERT_TAIL(&wait->key->waits, wait, named);
 	if (wait->wake_at_us)
 		heap_add(run->engine, wait);
-	if (!run->activating)
-		run_rest(run);
 	wait_check(wait);
-	engine_maybe_drained(run->engine);
 }
