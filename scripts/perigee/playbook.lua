@@ -375,6 +375,12 @@ local function compile_offers(book, offers)
       cue.offer, cue.unless = name, unless
       book.offer_cues[#book.offer_cues + 1] = cue
     end
+    for _, cue in
+      ipairs(compile_phrases(book, "offers." .. name .. ".restated", phrases.restated, book.words))
+    do
+      cue.offer, cue.restated = name, true
+      book.offer_cues[#book.offer_cues + 1] = cue
+    end
   end
 end
 

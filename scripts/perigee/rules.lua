@@ -307,6 +307,7 @@ local function try_cue(state, sentence, cue, context)
         last = b,
         clause_first = around.first,
         clause_last = around.last,
+        entity = entity,
         detail = entity_detail(entity, rule),
         rule = rule,
         sentence = sentence,

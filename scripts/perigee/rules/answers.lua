@@ -35,7 +35,7 @@ local YES = {
   confirmed = "sure",
   always = "plain",
 }
-local NO = text.set("no nope nah negative unfortunately never hardly sadly regrettably")
+local NO = text.set("none nope no nah negative unfortunately never hardly sadly regrettably")
 -- Phrases of two or more words that open an answer.
 local OPENINGS = {
   { "of", "course", yes = "sure" },
@@ -70,6 +70,11 @@ local OPENINGS = {
   { "not", "fully", no = true },
   { "not", "that", no = true },
   { "not", "alone", no = true },
+  { "not", "in", "the", "least", no = true },
+  { "not", "for", "us", no = true },
+  { "not", "for", "me", no = true },
+  { "not", "a", "bit", no = true },
+  { "not", "remotely", no = true },
   { "not", "by", no = true },
   { "we", "have", "not", no = true },
   { "i", "have", "not", no = true },
@@ -121,6 +126,54 @@ local OPENINGS = {
   { "that", "is", "not", no = true },
   { "i", "would", "not", no = true },
 }
+-- "It really does." "There isn't, I'm afraid.": a pronoun and an auxiliary that end there answer like yes and no.
+local PRONOUNS = text.set("it that this they we i there he she you those")
+local AUXILIARIES = text.set([[
+  is are am does do did will would can could should has have was were must need
+]])
+local ADVERBS = text.set([[
+  really actually simply just certainly definitely indeed still truly surely sadly unfortunately
+  always probably
+]])
+local AFTER_NOT = text.set([[
+  yet really no at unfortunately sadly any quite exactly currently actually anymore
+]])
+
+local function short_answer(reading, i, last)
+  local words, breaks = reading.words, reading.breaks
+  if not PRONOUNS[words[i]] then
+    return nil
+  end
+  local k = i + 1
+  while k < last and ADVERBS[words[k]] do
+    k = k + 1
+  end
+  if k > last or not AUXILIARIES[words[k]] then
+    return nil
+  end
+  k = k + 1
+  local denied = k <= last and words[k] == "not"
+  if denied then
+    k = k + 1
+  end
+  while k <= last and ADVERBS[words[k]] and not breaks[k] do
+    k = k + 1
+  end
+  if k > last or breaks[k] or denied and AFTER_NOT[words[k]] or words[k] == "and" then
+    return denied and "no" or "yes"
+  end
+  return nil
+end
+
+-- "For a company of our size, yes."
+local function last_word(reading, sentence)
+  local words, last = reading.words, sentence.last
+  if last > sentence.first + 1 and reading.breaks[last] then
+    return words[last] == "yes" and "yes" or words[last] == "no" and "no" or nil
+  end
+  return nil
+end
+
 -- Short forms that must stand alone ("I have." but not "I have a question").
 local ALONE = text.set("may do am are is have does can")
 -- "I'm not sure" answers neither way.
@@ -148,6 +201,22 @@ local function opening(words, i, last)
   return nil
 end
 
+-- Where an answer begins, past "well" and "to be honest"; and what "I'm afraid so" says.
+local function opening_word(words, sentence)
+  local i, last = sentence.first, sentence.last
+  while i < last and FILLERS[words[i]] do
+    i = i + 1
+  end
+  if words[i] == "to" and words[i + 1] == "be" and i + 3 <= last then
+    i = i + 3
+  end
+  if words[i] == "i" and words[i + 1] == "am" and words[i + 2] == "afraid" and i + 3 <= last then
+    i = i + 3
+    return i, words[i] == "so" and "yes" or words[i] == "not" and "no" or nil
+  end
+  return i
+end
+
 --- Reads the opening of an answer.
 ---@param reading table
 ---@param sentence table the first sentence of the answer
@@ -158,12 +227,9 @@ function M.read(reading, sentence)
   if sentence.question then
     return nil
   end
-  local i = sentence.first
-  while i < last and FILLERS[words[i]] do
-    i = i + 1
-  end
-  if words[i] == "to" and words[i + 1] == "be" and i + 3 <= last then
-    i = i + 3
+  local i, afraid = opening_word(words, sentence)
+  if afraid then
+    return afraid, "sure"
   end
   local word, following = words[i], words[i + 1]
   if word == "yes" and following == "and" and words[i + 2] == "no" then
@@ -177,6 +243,10 @@ function M.read(reading, sentence)
       return nil
     end
     return "no", "sure"
+  end
+  local short = short_answer(reading, i, last)
+  if short then
+    return short, "sure"
   end
   local phrase = opening(words, i, last)
   if phrase then
@@ -207,7 +277,7 @@ function M.read(reading, sentence)
     end
     return "yes", sure
   end
-  return nil
+  return last_word(reading, sentence), "plain"
 end
 
 return M

@@ -41,6 +41,10 @@ local SCALES = {
   billion = 1000000000,
   grand = 1000,
   k = 1000,
+  lakh = 100000,
+  lakhs = 100000,
+  crore = 10000000,
+  crores = 10000000,
 }
 local SUFFIXES = {
   k = 1000,
@@ -71,6 +75,7 @@ local CURRENCY_WORDS = {
   aud = "AUD",
   inr = "INR",
   rupees = "INR",
+  rs = "INR",
   sek = "SEK",
   nok = "NOK",
   dkk = "DKK",
@@ -132,7 +137,48 @@ local MONTHS = {
   dec = 12,
 }
 local WEEKDAYS = text.set("monday tuesday wednesday thursday friday saturday sunday")
-local SEASONS = text.set("spring summer autumn fall winter christmas easter thanksgiving ramadan")
+local SEASONS = text.set([[
+  spring summer autumn fall winter christmas easter thanksgiving ramadan diwali eid hanukkah
+  passover halloween xmas
+]])
+-- Two words that name a day or a time of the year.
+local LANDMARKS = {
+  labor = "day",
+  labour = "day",
+  memorial = "day",
+  independence = "day",
+  boxing = "day",
+  half = "term",
+  year = "end",
+  golden = "week",
+}
+local ORDINALS = {
+  first = 1,
+  second = 2,
+  third = 3,
+  fourth = 4,
+  fifth = 5,
+  sixth = 6,
+  seventh = 7,
+  eighth = 8,
+  ninth = 9,
+  tenth = 10,
+  eleventh = 11,
+  twelfth = 12,
+  fifteenth = 15,
+  twentieth = 20,
+  thirtieth = 30,
+}
+local ORDINAL_ENDINGS = text.set("st nd rd th")
+-- "the 14th" is a day where none of what follows could be counted by it: not "the 14th floor".
+local BEFORE_DAY = text.set("the on by before until till from after for even say")
+local AFTER_DAY = text.set([[
+  is are was be would will should could can may might must does do did suit suits works work fits
+  fit of and or but in at on for to then it please we i you if because so as with without gives give
+  leaves stands holds rather instead latest morning afternoon evening onwards sounds seems looks not
+  that this already has have had by before than though since when whatever 's yes no okay ok itself
+  sharp only just being until till
+]])
 local NEAR = {
   today = 12,
   tonight = 12,
@@ -255,6 +301,37 @@ local function put_plain(reading, slots, i, k, value)
   end
 end
 
+-- Whether an ordinal stands for a day of the month.
+local function is_day(reading, i, last)
+  local words = reading.words
+  return BEFORE_DAY[words[i - 1] or ""]
+    and (i >= last or reading.breaks[i + 1] or AFTER_DAY[words[i + 1]])
+end
+
+-- "22/05", "5/22/2031": the month where it is clear which of the two it is.
+local function read_slashed(reading, slots, i)
+  local a, b, year = reading.suffixes[i]:match "^(%d%d?)/(%d%d?)/?(%d*)$"
+  a, b = tonumber(a), tonumber(b)
+  if not a or a < 1 or b < 1 or a > 31 or b > 31 or a > 12 and b > 12 or a == 1 and b <= 4 then
+    return
+  end
+  local date = { first = i, last = i }
+  if a > 12 then
+    date.day, date.month = a, b
+  elseif b > 12 then
+    date.day, date.month = b, a
+  end
+  date.year = #year == 4 and tonumber(year) or nil
+  put(slots, "date", date)
+end
+
+-- "week 38"
+local function read_week(reading, slots, i)
+  if reading.numbers[i + 1] <= 53 then
+    put(slots, "date", { first = i, last = i + 1 })
+  end
+end
+
 -- Numbers and what they count: money, percent, duration, or a plain quantity with its unit.
 local function read_amount(reading, slots, i, last)
   local words = reading.words
@@ -263,8 +340,9 @@ local function read_amount(reading, slots, i, last)
     return
   end
   local currency = reading.currencies[i]
-  if not currency and i > 1 and CURRENCY_WORDS[words[i - 1]] and #words[i - 1] == 3 then
-    currency = CURRENCY_WORDS[words[i - 1]]
+  local before = words[i - 1] or ""
+  if not currency and i > 1 and CURRENCY_WORDS[before] and #before <= 3 then
+    currency = CURRENCY_WORDS[before]
   end
   local suffix = reading.suffixes[i]
   if suffix == "%" or words[k + 1] == "percent" and k < last then
@@ -272,6 +350,13 @@ local function read_amount(reading, slots, i, last)
     return
   end
   local nxt = k < last and words[k + 1] or nil
+  if ORDINAL_ENDINGS[suffix or ""] then
+    put(slots, "number", { first = i, last = k, value = value })
+    if value <= 31 and is_day(reading, i, last) then
+      put(slots, "date", { first = i, last = i, day = value })
+    end
+    return
+  end
   if currency or nxt and CURRENCY_WORDS[nxt] and nxt ~= "grand" then
     local stop = k
     if not currency then
@@ -294,7 +379,8 @@ local function read_amount(reading, slots, i, last)
   end
   local hours = UNIT_HOURS[nxt or ""]
   if hours and k < last then
-    put(slots, "duration", { first = i, last = k + 1, hours = math.floor(value * hours) })
+    local span = math.floor(value * hours)
+    put(slots, "duration", { first = i, last = k + 1, hours = span, unit = hours })
     return
   end
   put_plain(reading, slots, i, k, value)
@@ -303,6 +389,7 @@ end
 local function read_month(reading, slots, i, last)
   local words = reading.words
   local word, before, after = words[i], words[i - 1], words[i + 1]
+  local spelled = before == "of" and ORDINALS[words[i - 2] or ""] or ORDINALS[before or ""]
   local day = i < last
       and after == "#"
       and (reading.numbers[i + 1] or 99) <= 31
@@ -313,6 +400,8 @@ local function read_month(reading, slots, i, last)
     day, first = reading.numbers[i - 1], i - 1
   elseif not day and before == "of" and words[i - 2] == "#" and reading.numbers[i - 2] <= 31 then
     day, first = reading.numbers[i - 2], i - 2
+  elseif not day and spelled then
+    day, first = spelled, before == "of" and i - 2 or i - 1
   end
   if
     (word == "may" or word == "march" or word == "mar")
@@ -402,6 +491,14 @@ function M.read(reading, first, last, slots)
       end
     elseif MONTHS[word] then
       read_month(reading, slots, i, last)
+    elseif LANDMARKS[word] and i < last and words[i + 1] == LANDMARKS[word] then
+      put(slots, "date", { first = i, last = i + 1 })
+    elseif word == "week" and words[i + 1] == "#" and i < last then
+      read_week(reading, slots, i)
+    elseif word == "#time" then
+      read_slashed(reading, slots, i)
+    elseif ORDINALS[word] and ORDINALS[word] > 3 and is_day(reading, i, last) then
+      put(slots, "date", { first = i, last = i, day = ORDINALS[word] })
     elseif WEEKDAYS[word] or SEASONS[word] then
       put(slots, "date", { first = i, last = i, hours = WEEKDAYS[word] and 168 or nil })
     elseif NEAR[word] then

@@ -66,20 +66,28 @@ function M.read(reading, book)
     return list
   end
   for _, sentence in ipairs(reading.sentences) do
-    local utterance = reading.conversation.utterances[sentence.utterance]
-    if utterance.side == "seller" then
+    local side = reading.conversation.utterances[sentence.utterance].side
+    if side == "seller" or side == "customer" then
       local seen = {}
       local found, n = cues.candidates(book.offer_index, reading, sentence, sentence.kinds)
       for k = 1, n do
         local cue = found[k]
-        if not seen[cue.offer] and not voided(reading, sentence, cue) then
+        if
+          (cue.restated or false) == (side == "customer")
+          and not seen[cue.offer]
+          and not voided(reading, sentence, cue)
+        then
           local a, _, entity = cues.find(cue, reading, sentence, sentence.slots)
           if a then
             seen[cue.offer] = true
-            if entity and entity.amount then
+            if entity and entity.amount and not cue.restated then
               entity = comparable_amount(reading, sentence, entity)
             end
-            list[#list + 1] = { name = cue.offer, order = sentence.order, entity = entity or nil }
+            list[#list + 1] = {
+              name = cue.offer,
+              order = sentence.order - (cue.restated and 0.5 or 0),
+              entity = entity or nil,
+            }
           end
         end
       end
@@ -98,6 +106,9 @@ function M.before(list, name, order)
   return false
 end
 
+-- Days apart of two bare days of the month that can be of the same month: "the 3rd" said of "the 28th" is the next.
+local SAME_MONTH = 20
+
 local function exceeds(limit, offer)
   if limit.amount and offer.amount then
     if limit.currency and offer.currency and limit.currency ~= offer.currency then
@@ -107,6 +118,10 @@ local function exceeds(limit, offer)
   end
   if limit.hours and offer.hours then
     return offer.hours > limit.hours
+  end
+  local same_month = not limit.month or not offer.month or limit.month == offer.month
+  if limit.day and offer.day and same_month then
+    return offer.day > limit.day and (limit.month or offer.day - limit.day <= SAME_MONTH)
   end
   if limit.month and offer.month and not limit.hours then
     local a, b = limit.year or 0, offer.year or 0
@@ -139,13 +154,42 @@ local function last_offer(list, name)
   return last
 end
 
--- A customer who says yes after the offer has taken it: then the limit was not the end of the matter.
+-- "We planned for ten" of a price of 11,200 means ten thousand, "I've only got 30" of 45 days means days.
+local function in_the_offers_terms(limit, offer)
+  if limit.kind ~= "number" and not (limit.kind == "amount" and limit.bare) then
+    return limit
+  end
+  local value = limit.value or limit.amount and limit.amount / 100
+  if offer.hours then
+    return limit.kind == "number" and offer.unit and { hours = value * offer.unit } or nil
+  end
+  if not offer.amount then
+    return nil
+  end
+  for _, scale in ipairs { 100, 100000, 100000000 } do
+    local amount = value * scale
+    if amount * 4 >= offer.amount and amount <= offer.amount * 4 then
+      return { amount = amount }
+    end
+  end
+  return limit.kind == "amount" and limit or nil
+end
+
+local function exceeded(candidate, offer)
+  local limit = in_the_offers_terms(candidate.entity, offer.entity)
+  return limit and exceeds(limit, offer.entity)
+end
+
+-- A customer who says yes after the offer has taken it: then the limit was not the end of the matter. Nor was it if
+-- they name another that holds.
 local function taken(state, dimension, offer, limit)
   for _, candidate in ipairs(state.candidates) do
     if
       candidate.dimension == dimension
-      and candidate.order > offer.order
       and candidate ~= limit
+      and candidate.polarity > 0
+      and candidate.order > offer.order
+      and not (candidate.rule.limit and candidate.entity and exceeded(candidate, offer))
     then
       return true
     end
@@ -153,39 +197,42 @@ local function taken(state, dimension, offer, limit)
   return false
 end
 
---- Adds a contradiction for each limit that the last offer breaks and that the customer did not take up.
+local function contradiction(candidate)
+  local against = {}
+  for key, value in pairs(candidate) do
+    against[key] = value
+  end
+  against.polarity, against.confidence, against.claim = -1, 6500, candidate.rule.over
+  against.detail = { limit = candidate.rule.limit, compared = true }
+  return against
+end
+
+--- Holds each limit against the last offer. One that the offer breaks, and that the customer did not take back, is a
+-- contradiction: instead of the confirmation where it answers the offer, beside it where the offer came later. A number
+-- that counts nothing by itself is kept only where the offer gives it a meaning.
 function M.compare(state)
-  local added = {}
+  local kept = {}
   for _, candidate in ipairs(state.candidates) do
-    local rule = candidate.rule
-    if rule.limit and rule.over and candidate.detail and candidate.polarity > 0 then
+    local rule, against, void = candidate.rule, nil, false
+    if rule.limit and rule.over and candidate.entity and candidate.polarity > 0 then
       local offer = last_offer(state.offers, rule.limit)
+      void = candidate.entity.kind == "number"
+        and not (offer and in_the_offers_terms(candidate.entity, offer.entity))
       if
         offer
-        and exceeds(candidate.detail, offer.entity)
+        and exceeded(candidate, offer)
         and not taken(state, rule.dimension, offer, candidate)
       then
-        added[#added + 1] = {
-          dimension = rule.dimension,
-          polarity = -1,
-          confidence = 6500,
-          claim = rule.over,
-          number = candidate.number,
-          first = candidate.first,
-          last = candidate.last,
-          clause_first = candidate.clause_first,
-          clause_last = candidate.clause_last,
-          sentence = candidate.sentence,
-          order = candidate.order,
-          rule = rule,
-          detail = { limit = rule.limit, compared = true },
-        }
+        against = contradiction(candidate)
+        void = offer.order < candidate.order
       end
     end
+    if not void then
+      kept[#kept + 1] = candidate
+    end
+    kept[#kept + 1] = against
   end
-  for _, candidate in ipairs(added) do
-    state.candidates[#state.candidates + 1] = candidate
-  end
+  state.candidates = kept
 end
 
 return M

@@ -84,7 +84,9 @@ local function negators_before(reading, first, a)
       local following = words[i + 1]
       local harmless = HARMLESS[following or ""]
         or breaks[i + 1] == "," and i + 1 <= a
-        or word == "no" and i == first and SUBJECTS[following or ""]
+        or word == "no"
+          and i == first
+          and (SUBJECTS[following or ""] or breaks[i + 2] and i + 2 <= a)
         or word == "doubt" and i > first and words[i - 1] == "no"
         or word == "without" and a - i > 3
       if not harmless then
