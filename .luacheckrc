@@ -11,6 +11,7 @@ local withheld = {
 }
 -- Cues are data: a line is one cue.
 files["scripts/perigee/phrases.lua"] = { max_line_length = false }
+files["scripts/perigee/conversation/signs.lua"] = { max_line_length = false }
 files["scripts/perigee/rules/words.lua"] = { max_line_length = false }
 
 files["scripts"] = { not_globals = withheld }

@@ -183,7 +183,7 @@ function M.read(conversation)
       last_at = utterance.said_at
     end
   end
-  sides.infer(sources, utterances, conversation.seller)
+  sides.infer(sources, utterances, conversation.seller, form)
   return {
     form = form,
     sources = sources,

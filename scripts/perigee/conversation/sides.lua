@@ -1,59 +1,107 @@
 --- Who sells and who buys, where the caller does not say.
--- Sellers show themselves: they introduce their company, speak of "our product", quote prices. Buyers speak of
--- their budget and of "your product". Being first to speak is a hint and no more. Where the signs do not tell, the
--- side stays unknown, and nothing that person says is recorded.
+-- In this order:
+-- 1. What the caller says (`side` of a message, `seller`), and labels that are a role: "Rep", "Customer 2",
+--    "Ana (buyer)".
+-- 2. Signs (conversation/signs.lua): each sentence gives points for selling or for buying, at most 6 either way.
+--    A speaker's own firm in the greeting, the title under a message, and a firm that others call "your ACME"
+--    give more.
+-- 3. Two speakers are compared: whoever is 2 points and a tenth of all points ahead sells, the other buys. Where
+--    they are less than 3 apart, the first to speak in a transcript has 1 more, or 2 if there is talk of prices,
+--    orders, contracts: sellers open most calls. It never outweighs signs to the contrary, and small talk alone
+--    tells nothing.
+-- 4. Of three or more each stands alone, a firm (mail domain, or "Ana (ACME)") as one: 3 points sell, -3 buy. Then
+--    colleagues ("my colleague Ben") follow whom is known, of two firms the other one takes the other side, and
+--    who answers a seller's questions buys. One who is still open then is opposite to all others, if they agree.
+-- Where that does not tell, the side stays unknown, and nothing that person says is recorded.
 
 local text = require "perigee.text"
-local phrases = require "perigee.phrases"
+local phrases = require "perigee.conversation.signs"
 local cues = require "perigee.rules.cues"
+local entities = require "perigee.rules.entities"
 
 local M = {}
 
-local ROLE_NAMES = {
+-- As a word of a short label, and as the whole of a label.
+local ROLE_WORDS = {
   seller = "seller",
   rep = "seller",
   ae = "seller",
-  sales = "seller",
   vendor = "seller",
   sdr = "seller",
   bdr = "seller",
   salesperson = "seller",
+  salesman = "seller",
+  saleswoman = "seller",
   representative = "seller",
   customer = "customer",
   client = "customer",
   buyer = "customer",
   prospect = "customer",
-  lead = "customer",
+  visitor = "customer",
   purchaser = "customer",
-  agent = "seller",
 }
+local ROLE_NAMES = {
+  sales = "seller",
+  agent = "seller",
+  supplier = "seller",
+  lead = "customer",
+  procurement = "customer",
+}
+-- "Customer Success", "Client Partner": these work for the seller.
+local SERVING = text.set([[
+  success service services partner support care relations engagement executive director manager
+]])
+local FREE_MAIL = text.set([[
+  gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com me.com aol.com
+  gmx.de gmx.net gmx.com web.de proton.me protonmail.com mail.com msn.com
+]])
 local LONGEST_READ = 4000
 -- Who has not shown a side in this many turns will not show it later.
 local MOST_TURNS = 60
+local MOST_POINTS = 6
 
 local compiled
 
-local function signs()
-  if compiled then
-    return compiled
-  end
+local function compile_groups(groups)
   local list = {}
-  for weight, signs_of in pairs(phrases.signs_of_sides) do
-    for _, phrase in ipairs(signs_of) do
-      local cue = cues.compile(phrase)
-      if cue then
-        cue.weight = weight
-        list[#list + 1] = cue
-      end
+  for _, group in ipairs(groups) do
+    local unless = {}
+    for k, phrase in ipairs(group.unless or {}) do
+      unless[k] = assert(cues.compile(phrase, phrases.words))
+    end
+    for _, phrase in ipairs(group) do
+      local cue = assert(cues.compile(phrase, phrases.words))
+      cue.points, cue.when, cue.unless = group.points, group.when, unless
+      list[#list + 1] = cue
     end
   end
-  compiled = cues.index(list)
+  return cues.index(list)
+end
+
+local function signs()
+  if not compiled then
+    local groups = { { points = 0, unpack(phrases.business) } }
+    for _, group in ipairs(phrases.groups) do
+      groups[#groups + 1] = group
+    end
+    compiled = { said = compile_groups(groups), titles = compile_groups(phrases.titles) }
+  end
   return compiled
 end
 
-local INTRODUCES = text.set("from of with at here calling speaking")
+local INTRODUCES = text.set("from of with at calling")
+local GREETED = text.set("hi hello thanks hey morning afternoon is")
+local OPENERS = text.set([[
+  who what when where how why which do does did is are can could would will shall should may have has am any
+]])
+local ASKED = text.set([[
+  i you we it they that this the there your our my anyone anybody someone everything
+]])
 
--- "Anna Berg from Northlight here": whoever opens with their own name and a firm calls to sell.
+local BEFORE = text.set("and so but")
+
+-- "Anna Berg from Northlight": whoever opens with their own name and a firm calls to sell; a hint, as buyers call
+-- as well.
 local function introduces_self(words, name)
   local own = text.words(name)
   for i = 1, math.min(#words, 40) do
@@ -62,40 +110,95 @@ local function introduces_self(words, name)
       while own[k - i + 1] and words[k] == own[k - i + 1] do
         k = k + 1
       end
+      local before = words[i - 1] or ""
       if
-        INTRODUCES[words[k]]
-        and not (words[i - 1] == "hi" or words[i - 1] == "hello" or words[i - 1] == "thanks")
+        INTRODUCES[words[k]] and (not GREETED[before] or before == "is" and words[i - 2] ~= "who")
       then
-        return words[k] ~= "here" and words[k] ~= "speaking" and 6 or 2
+        return 3
       end
     end
   end
   return 0
 end
 
-local function score(source, utterance, index)
-  local reading = text.new_reading()
-  local stop = math.min(utterance.stop, utterance.start + LONGEST_READ)
-  local shadow = text.shadow(source.text:sub(utterance.start + 1, stop))
-  text.read(reading, shadow, 1, #shadow, 1)
-  local total = utterance.order <= 4 and introduces_self(reading.words, utterance.speaker) or 0
-  for _, sentence in ipairs(reading.sentences) do
-    local slots = shadow:find("[$\5\6\7]") and { money = {} } or {}
-    if slots.money then
-      for i = sentence.first, sentence.last do
-        if reading.currencies[i] then
-          slots.money[i] = { first = i, last = i }
-        end
-      end
-    end
-    local found, n = cues.candidates(index, reading, sentence, slots.money and { "money" } or {})
-    for k = 1, n do
-      if cues.find(found[k], reading, sentence, slots) then
-        total = total + found[k].weight
-      end
+local function is_question(reading, sentence)
+  local words, first = reading.words, sentence.first
+  while first < sentence.last and BEFORE[words[first]] do
+    first = first + 1
+  end
+  return sentence.question or OPENERS[words[first]] and ASKED[words[first + 1] or ""] or false
+end
+
+local function stopped(cue, reading, sentence, slots)
+  for k = 1, #cue.unless do
+    if cues.find(cue.unless[k], reading, sentence, slots) then
+      return true
     end
   end
-  return total
+  return false
+end
+
+-- Points of one sentence, both ways, and whether it is of business.
+local function points_of(index, reading, sentence)
+  local slots, kinds = {}, {}
+  entities.read(reading, sentence.first, sentence.last, slots)
+  for kind in pairs(slots) do
+    kinds[#kinds + 1] = kind
+  end
+  table.sort(kinds)
+  local asks = is_question(reading, sentence) and "asks" or "says"
+  local plus, minus, business = 0, 0, false
+  local found, n = cues.candidates(index, reading, sentence, kinds)
+  for k = 1, n do
+    local cue = found[k]
+    if cue.points == 0 then
+      business = business or cues.find(cue, reading, sentence, slots) ~= nil
+    elseif
+      (not cue.when or cue.when == asks)
+      and cues.find(cue, reading, sentence, slots)
+      and not stopped(cue, reading, sentence, slots)
+    then
+      plus, minus = math.max(plus, plus + cue.points), math.min(minus, minus + cue.points)
+    end
+  end
+  return math.min(plus, MOST_POINTS), math.max(minus, -MOST_POINTS), business
+end
+
+local function read(words)
+  local reading, shadow = text.new_reading(), text.shadow(words)
+  text.read(reading, shadow, 1, #shadow, 1)
+  return reading
+end
+
+-- Adds an utterance's points to its speaker.
+local function score(source, utterance, person)
+  local stop = math.min(utterance.stop, utterance.start + LONGEST_READ)
+  local reading = read(source.text:sub(utterance.start + 1, stop))
+  utterance.reading = reading
+  if utterance.order <= 4 then
+    local points = introduces_self(reading.words, utterance.speaker)
+    person.plus, person.clear = person.plus + points, person.clear or points > 0
+  end
+  for _, sentence in ipairs(reading.sentences) do
+    local plus, minus, business = points_of(signs().said, reading, sentence)
+    person.business = person.business or business
+    person.plus, person.minus = person.plus + plus, person.minus + minus
+    person.clear = person.clear or plus > 1 or minus < -1
+    utterance.asked = plus > 0 and sentence.question or utterance.asked
+  end
+end
+
+-- The lines under a message: "Sam Roy / Account Executive".
+local function score_signature(source, utterance, person)
+  local below = source.text:sub(utterance.stop + 1, utterance.stop + 240)
+  below = below:gsub("\n[Ff]rom:.*", ""):gsub("\nOn [^\n]* wrote:.*", "")
+  below = below:gsub("\n>.*", "")
+  local reading = read(below)
+  for _, sentence in ipairs(reading.sentences) do
+    local plus, minus = points_of(signs().titles, reading, sentence)
+    person.plus, person.minus = person.plus + plus, person.minus + minus
+    person.clear = person.clear or plus > 0 or minus < 0
+  end
 end
 
 local function domain_of(address)
@@ -142,118 +245,285 @@ end
 local function by_label(speaker)
   local inner = speaker:match("[%(%[]([^%)%]]*)[%)%]]")
   for _, part in ipairs { inner or "", speaker } do
+    local words = {}
     for word in part:lower():gmatch("%a+") do
-      if ROLE_NAMES[word] and (part == inner or #part <= 24) then
-        return ROLE_NAMES[word]
+      words[#words + 1] = word
+    end
+    for k, word in ipairs(words) do
+      local role = #words == 1 and ROLE_NAMES[word]
+        or (part == inner or #part <= 24) and not SERVING[words[k + 1] or ""] and ROLE_WORDS[word]
+      if role then
+        return role
       end
     end
   end
   return nil
 end
 
-local function collect(sources, utterances)
-  local people, order, index = {}, {}, nil
+-- What ties a speaker to colleagues: the mail domain, or the firm in the label.
+local function firm_of(name)
+  local domain = domain_of(name)
+  if domain then
+    return not FREE_MAIL[domain] and domain or nil
+  end
+  local inner = name:match("[%(%[]([^%)%]]*)[%)%]]") or name:match("%s[-|/@]%s*(.+)$")
+  return inner and inner:find("%a") and inner:lower():match("([^,|/-]+)%s*$") or nil
+end
+
+local function collect(utterances)
+  local people, order = {}, {}
   for k, utterance in ipairs(utterances) do
     utterance.order = k
     local key = utterance.speaker or "?"
-    local person = people[key]
+    local person = people[key] or people[normal_name(key)]
+    people[key] = person
     if not person then
-      person = { name = key, score = 0, first = k }
+      person = { name = key, plus = 0, minus = 0, turns = 0, first = k, firm = firm_of(key) }
       people[key] = person
-      order[#order + 1] = person
+      if utterance.speaker then
+        -- Quoted history names people without their address.
+        people[normal_name(key)] = people[normal_name(key)] or person
+        order[#order + 1] = person
+      end
     end
     if utterance.side then
       person.side = utterance.side
-    end
-    person.domain = person.domain or domain_of(key)
-  end
-  for _, person in ipairs(order) do
-    if not person.side then
-      index = index or signs()
-    end
-  end
-  if index then
-    for _, utterance in ipairs(utterances) do
-      local person = people[utterance.speaker or "?"]
-      person.turns = (person.turns or 0) + 1
-      if not person.side and utterance.speaker and person.turns <= MOST_TURNS then
-        person.score = person.score + score(sources[utterance.source], utterance, index)
-      end
     end
   end
   return people, order
 end
 
-local function from_signs(order)
-  local best, second
+local function weigh(sources, utterances, people)
+  local last
+  for _, utterance in ipairs(utterances) do
+    local person = people[utterance.speaker or "?"]
+    if utterance.speaker and person.turns < MOST_TURNS and not utterance.quoted then
+      person.turns = person.turns + 1
+      local source = sources[utterance.source]
+      score(source, utterance, person)
+      if utterance.written then
+        score_signature(source, utterance, person)
+      end
+      -- Whoever speaks right after a seller's question.
+      local asker = last and last.asked and people[last.speaker]
+      utterance.after = asker and asker ~= person and asker or nil
+    end
+    last = utterance.speaker and utterance or nil
+  end
+end
+
+-- "your Acme licence", said by others, and "we at Acme", said by its own: the stem of a mail domain, or a firm's name.
+local function weigh_firms(utterances, people, order)
+  local stems = {}
   for _, person in ipairs(order) do
-    if not person.side then
-      person.rank = person.score + (person.first == 1 and 1 or 0)
-      if not best or person.rank > best.rank then
-        best, second = person, best
-      elseif not second or person.rank > second.rank then
-        second = person
+    local stem = person.firm and (person.firm:match("^([%w-]+)%.[%w.-]+$") or person.firm:match("^(%w+)"))
+    if stem and #stem > 2 then
+      stems[stem] = stems[stem] or {}
+      stems[stem][#stems[stem] + 1] = person
+    end
+  end
+  if not next(stems) then
+    return
+  end
+  for _, utterance in ipairs(utterances) do
+    local words = utterance.reading and utterance.reading.words or {}
+    for i = 2, #words do
+      local of = stems[words[i]]
+      if of and words[i - 1] == "your" then
+        for _, person in ipairs(of) do
+          if people[utterance.speaker] ~= person then
+            person.plus, person.clear = person.plus + 3, true
+          end
+        end
       end
     end
   end
+end
+
+local function decide_two(order, form)
+  local a, b = order[1], order[2]
+  local diff = a.plus + a.minus - b.plus - b.minus
+  local all = a.plus - a.minus + b.plus - b.minus
+  if math.abs(diff) < 3 and form == "transcript" then
+    diff = diff + ((a.business or b.business) and 2 or 1)
+  end
+  local clear = a.clear or b.clear or a.business or b.business
+  if clear and math.abs(diff) >= 2 and math.abs(diff) * 10 >= all then
+    a.side = a.side or (diff > 0 and "seller" or "customer")
+    b.side = b.side or (diff > 0 and "customer" or "seller")
+  end
+end
+
+local OTHER = { seller = "customer", customer = "seller" }
+
+-- Two who talk to each other: when one is the seller, the other is not.
+local function oppose(order)
+  for k = 1, 2 do
+    local other = order[3 - k]
+    order[k].side = order[k].side or other and OTHER[other.side] or nil
+  end
+end
+
+local function decide_alone(order)
   for _, person in ipairs(order) do
-    if not person.side then
-      local margin = second and person.rank - second.rank or person.rank
-      if
-        person == best
-        and (person.rank >= 2 and margin >= 2 or #order == 2 and second and margin >= 4)
-      then
-        person.side = "seller"
-      elseif person.rank >= 6 then
-        person.side = "seller"
-      elseif person.rank <= -2 then
+    local total = person.plus + person.minus
+    if not person.side and math.abs(total) >= 3 and math.abs(total) * 4 >= person.plus - person.minus then
+      person.side = total > 0 and "seller" or "customer"
+    end
+  end
+end
+
+-- "my colleague Ben": Ben is on the speaker's side.
+local COLLEAGUE = text.set([[
+  colleague coworker teammate associate boss manager engineer technician
+]])
+local BRINGS = text.set("brought bring bringing")
+local MINE = text.set("my our")
+
+-- Whether the words before the name at `i` make it that of a colleague: "my colleague Ben", "I brought Ben along".
+local function is_colleague(words, i)
+  local before = words[i - 1]
+  if BRINGS[before] then
+    return words[i + 1] == "along" or words[i + 1] == "with"
+  end
+  if before == "is" and words[i - 2] == "me" then
+    return true
+  end
+  for back = i - 1, math.max(2, i - 4), -1 do
+    if COLLEAGUE[words[back]] and (MINE[words[back - 1]] or MINE[words[back - 2] or ""]) then
+      return true
+    end
+  end
+  return false
+end
+
+local function spread_by_colleagues(utterances, people, order)
+  local by_name = {}
+  for _, person in ipairs(order) do
+    local first = text.words(person.name)[1]
+    if first then
+      by_name[first] = by_name[first] == nil and person or false
+    end
+  end
+  for _, utterance in ipairs(utterances) do
+    local words = utterance.reading and utterance.reading.words or {}
+    local speaker = people[utterance.speaker or "?"]
+    for i = 2, #words do
+      local named = by_name[words[i]]
+      if named and named ~= speaker and is_colleague(words, i) then
+        named.side, speaker.side = named.side or speaker.side, speaker.side or named.side
+      end
+    end
+  end
+end
+
+local function spread_by_firm(order)
+  local sides, names, seen, loose = {}, {}, {}, false
+  for _, person in ipairs(order) do
+    local firm = person.firm
+    loose = loose or not firm
+    if firm then
+      sides[firm] = person.side or sides[firm]
+      if not seen[firm] then
+        seen[firm], names[#names + 1] = true, firm
+      end
+    end
+  end
+  -- Two firms and nobody besides: when one sells, the other buys.
+  if #names == 2 and not loose then
+    sides[names[1]] = sides[names[1]] or OTHER[sides[names[2]]]
+    sides[names[2]] = sides[names[2]] or OTHER[sides[names[1]]]
+  end
+  for _, person in ipairs(order) do
+    person.side = person.side or person.firm and sides[person.firm] or nil
+  end
+end
+
+-- Who answers what a seller asks buys.
+local function spread_by_answers(utterances, people)
+  local answered = {}
+  for _, utterance in ipairs(utterances) do
+    local person = people[utterance.speaker or "?"]
+    if utterance.after and utterance.after.side == "seller" and not person.side then
+      answered[person] = (answered[person] or 0) + 1
+      if answered[person] >= 1 and person.plus + person.minus <= 0 then
         person.side = "customer"
       end
     end
   end
-  -- Two who talk to each other: when one is the seller, the other is not.
-  local sellers, open = 0, {}
+end
+
+-- The only one who is open, where all others sell, buys; where all others buy, sells if anything speaks for it.
+local function last_one(order)
+  local open, others = nil, nil
   for _, person in ipairs(order) do
-    if person.side == "seller" then
-      sellers = sellers + 1
-    end
     if not person.side then
-      open[#open + 1] = person
+      if open then
+        return
+      end
+      open = person
+    elseif others and others ~= person.side then
+      others = "both"
+    else
+      others = person.side
     end
   end
-  if #open == 1 and sellers > 0 then
-    open[1].side = "customer"
-  end
-  local customers = 0
-  for _, person in ipairs(order) do
-    if person.side == "customer" then
-      customers = customers + 1
-    end
-  end
-  if #open == 1 and not open[1].side and customers == #order - 1 and #order == 2 then
-    open[1].side = "seller"
+  if open and (others == "seller" or others == "customer" and open.plus + open.minus > 0) then
+    open.side = OTHER[others]
   end
 end
 
-local function spread_by_domain(order)
-  local domains = {}
+-- Firms speak as one: what one of them shows counts for all.
+local function pool_firms(order)
+  local sums = {}
   for _, person in ipairs(order) do
-    if person.side and person.side ~= "unknown" and person.domain then
-      domains[person.domain] = person.side
+    if person.firm then
+      local sum = sums[person.firm] or { plus = 0, minus = 0 }
+      sums[person.firm] = sum
+      sum.plus, sum.minus = sum.plus + person.plus, sum.minus + person.minus
     end
   end
   for _, person in ipairs(order) do
-    if not person.side and person.domain then
-      person.side = domains[person.domain]
+    local sum = sums[person.firm or ""]
+    if sum then
+      person.plus, person.minus = sum.plus, sum.minus
     end
   end
+end
+
+local function infer(sources, utterances, form)
+  local people, order = collect(utterances)
+  local open = 0
+  for _, person in ipairs(order) do
+    open = open + (person.side and 0 or 1)
+  end
+  if #order == 2 then
+    oppose(order)
+  end
+  if open > 0 and not (#order == 2 and order[1].side) then
+    weigh(sources, utterances, people)
+    weigh_firms(utterances, people, order)
+    if #order == 2 then
+      decide_two(order, form)
+    else
+      spread_by_firm(order)
+      pool_firms(order)
+      decide_alone(order)
+      spread_by_colleagues(utterances, people, order)
+      spread_by_firm(order)
+      spread_by_answers(utterances, people)
+      last_one(order)
+    end
+  end
+  return people
 end
 
 --- Sets `side` of every utterance: customer, seller or unknown.
 ---@param sources table[]
 ---@param utterances table[]
 ---@param sellers? string[] names, addresses or domains of the selling side
-function M.infer(sources, utterances, sellers)
+---@param form? string transcript, messages or thread
+function M.infer(sources, utterances, sellers, form)
   if sellers and #sellers > 0 then
     for _, utterance in ipairs(utterances) do
       if not utterance.side then
@@ -269,15 +539,13 @@ function M.infer(sources, utterances, sellers)
       utterance.side = by_label(utterance.speaker)
     end
   end
-  local people, order = collect(sources, utterances)
-  spread_by_domain(order)
-  from_signs(order)
-  spread_by_domain(order)
+  local people = infer(sources, utterances, form)
   for _, utterance in ipairs(utterances) do
     utterance.side = utterance.side or people[utterance.speaker or "?"].side or "unknown"
     if not utterance.speaker then
       utterance.side = "unknown"
     end
+    utterance.order, utterance.reading, utterance.asked, utterance.after = nil, nil, nil, nil
   end
 end
 
