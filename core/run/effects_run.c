@@ -56,9 +56,10 @@ static void on_committed(struct effect *effect, void (*committed)(struct issued 
 void effect_begin_time_sleep(struct effect *effect)
 {
 	int64_t until = json_member_int(effect->args, "until", 0);
+	bool given = json_member(effect->args, "until") || json_member(effect->args, "ms");
 	if (!until)
 		until = after_ms(effect, "ms");
-	if (!until)
+	if (!given)
 		effect_fail(effect, "effect.arguments", "time.sleep: give ms or until", NULL);
 	else if (until <= effect->now_us)
 		effect_reply(effect, json_object());
@@ -68,21 +69,29 @@ void effect_begin_time_sleep(struct effect *effect)
 
 /* ---- run.await, run.signal ---- */
 
+/* What waits for a signal is called: RUN/NAME. A name has 100 characters, up to 400 bytes. */
+static void signal_name(struct buf *name, struct str run, struct str signal)
+{
+	buf_init(name, 1024);
+	buf_addf(name, "%.*s/%.*s", STR_ARG(run), STR_ARG(signal));
+}
+
 void effect_begin_run_await(struct effect *effect)
 {
-	struct str signal = json_member_str(effect->args, "signal");
-	char name[160];
-	snprintf(name, sizeof name, "%.*s/%.*s", STR_ARG(effect->run_id), STR_ARG(signal));
+	struct buf name;
+	signal_name(&name, effect->run_id, json_member_str(effect->args, "signal"));
 	int64_t until = after_ms(effect, "timeout_ms");
-	effect_wait(effect, "signal", name, until, NULL);
+	effect_wait(effect, "signal", buf_text(&name), until, NULL);
+	buf_free(&name);
 }
 
 static void signal_committed(struct issued *issued)
 {
 	struct str run = json_member_str(issued->effect.args, "run"), signal = json_member_str(issued->effect.args, "signal");
-	char name[160];
-	snprintf(name, sizeof name, "%.*s/%.*s", STR_ARG(run), STR_ARG(signal));
-	waits_check(issued->effect.engine, "signal", name);
+	struct buf name;
+	signal_name(&name, run, signal);
+	waits_check(issued->effect.engine, "signal", buf_text(&name));
+	buf_free(&name);
 }
 
 static void signal_on_read(struct store_tx *tx, int code, void *arg)
@@ -157,7 +166,9 @@ void effect_begin_run_spawn(struct effect *effect)
 	struct run_birth birth = child_birth(effect, id);
 	json_t *input = json_incref((json_t *)(uintptr_t)birth.input);
 	int code = capability_check(effect->manifest, birth.agent, birth.capability, &input, errors, &e);
-	if (birth.depth > DEPTH_MAX) {
+	if (tenant_is_full(effect->engine, birth.tenant)) {
+		effect_fail(effect, err_name(ERR_LIMIT), "run.spawn: the tenant has as many unfinished runs as it may have", NULL);
+	} else if (birth.depth > DEPTH_MAX) {
 		effect_fail(effect, "run.too_deep", "run.spawn: more than 8 runs would stand below one another", NULL);
 	} else if (code) {
 		json_t *more = json_object();
@@ -176,12 +187,23 @@ void effect_begin_run_spawn(struct effect *effect)
 	json_decref(errors);
 }
 
+/* Is this run the effect's own, or one above it that may wait for it? */
+static bool is_above(const struct effect *effect, struct str id)
+{
+	const struct run *run = effect->run;
+	while (run && !str_is(id, run->id))
+		run = run->parent ? engine_find_run(effect->engine, effect->tenant, str_of(run->parent)) : NULL;
+	return run != NULL;
+}
+
 static void join_on_read(struct store_tx *tx, int code, void *arg)
 {
 	struct effect *effect = arg;
 	bool known = code == 0 && store_tx_result(tx, 0)->rows > 0;
 	if (!known)
 		effect_fail(effect, code ? "store.failed" : "run.unknown", code ? store_tx_error(tx) : "run.join: no such run", NULL);
+	else if (is_above(effect, json_member_str(effect->args, "run")))
+		effect_fail(effect, "run.cycle", "run.join: a run cannot wait for itself or for a run above it", NULL);
 	else /* whether it has ended already is looked up when the wait is registered */
 		effect_wait(effect, "child", json_string_value(json_member(effect->args, "run")), 0, NULL);
 	store_tx_free(tx);

@@ -33,6 +33,7 @@ struct tenant {
 	char *name;
 	struct live_bundle *bundle;        /* for new runs; NULL before the first load */
 	size_t runs;                       /* unfinished, owned here */
+	size_t starting;                   /* requests whose row is on its way to the disk */
 	UT_hash_handle hh;
 };
 
@@ -210,8 +211,9 @@ struct run_birth {
 	struct str subject;
 	const json_t *input, *spec_start;
 	int64_t parent_effect, depth, now_us;
-	struct live_bundle *bundle;        /* NULL: the tenant's live one; a child keeps its parent's */
+	struct live_bundle *bundle;        /* held by the caller until the run is admitted: another may go live meanwhile */
 };
+bool tenant_is_full(const struct engine *engine, const struct tenant *tenant); /* no more unfinished runs */
 void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_birth *birth, enum store_expect expect);
 struct run *run_admit(struct engine *engine, const struct run_birth *birth);  /* after its row is on disk: into memory and the queue */
 int capability_check(const json_t *manifest, const char *agent, const char *capability, json_t **input, json_t *errors, struct errbuf *e);

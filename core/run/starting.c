@@ -46,13 +46,19 @@ int capability_check(const json_t *manifest, const char *agent, const char *capa
 	return code ? err_set(e, code, "the input of %s.%s does not match its schema", agent, capability) : 0;
 }
 
+bool tenant_is_full(const struct engine *engine, const struct tenant *tenant)
+{
+	int64_t most = engine->options.runs_per_tenant_max;
+	return most && (int64_t)(tenant->runs + tenant->starting) >= most;
+}
+
 void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_birth *birth, enum store_expect expect)
 {
 	json_t *spec = birth->spec_start ? json_copy((json_t *)(uintptr_t)birth->spec_start) : NULL;
 	if (spec)
 		json_put_text(spec, "spec", birth->spec);
 	char *subject = birth->subject.p ? mem_copy(birth->subject) : NULL;
-	const char *digest = (birth->bundle ? birth->bundle : birth->tenant->bundle)->digest;
+	const char *digest = birth->bundle->digest;
 	if (birth->parent)
 		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjitiit", birth->id, birth->agent, birth->capability, digest, "queued",
 		             birth->input, subject, birth->event, spec, birth->now_us, birth->parent, birth->parent_effect, birth->depth, engine->owner);
@@ -69,7 +75,7 @@ struct run *run_admit(struct engine *engine, const struct run_birth *birth)
 	if (run)
 		return run;
 	run = run_new(engine, birth->tenant, birth->id);
-	run->bundle = birth->bundle ? birth->bundle : birth->tenant->bundle;
+	run->bundle = birth->bundle;
 	run->bundle->references++;
 	run->agent = mem_copy(str_of(birth->agent));
 	run->capability = mem_copy(str_of(birth->capability));
@@ -90,6 +96,8 @@ struct run *run_admit(struct engine *engine, const struct run_birth *birth)
 struct start {
 	struct engine *engine;
 	struct tenant *tenant;
+	struct live_bundle *bundle;        /* held: of the time of the request */
+	bool counted;                      /* in tenant->starting */
 	char id[UUID_TEXT_SIZE];
 	char *agent, *capability, *subject, *event, *spec, *key;
 	json_t *input, *spec_start, *errors;
@@ -104,7 +112,11 @@ struct start {
 
 static void start_finish(struct start *start, int code, const char *run, bool existed)
 {
+	if (start->counted)
+		start->tenant->starting--;
 	start->done(start->arg, code, run, existed, start->errors, start->e.text);
+	if (start->bundle)
+		bundle_release(start->engine, start->bundle);
 	free(start->agent);
 	free(start->capability);
 	free(start->subject);
@@ -128,7 +140,7 @@ static struct run_birth birth_of(const struct start *start)
 	return (struct run_birth){
 		.tenant = start->tenant, .id = start->id, .agent = start->agent, .capability = start->capability, .event = start->event,
 		.spec = start->spec, .subject = str_of(start->subject), .input = start->input, .spec_start = start->spec_start,
-		.now_us = start->now_us,
+		.now_us = start->now_us, .bundle = start->bundle,
 	};
 }
 
@@ -212,7 +224,7 @@ static int start_check(struct start *start, const struct run_request *request)
 		if (code)
 			return code;
 	}
-	if (engine->options.runs_per_tenant_max && (int64_t)start->tenant->runs >= engine->options.runs_per_tenant_max)
+	if (tenant_is_full(engine, start->tenant))
 		return err_set(&start->e, ERR_LIMIT, "tenant %s has %zu unfinished runs, its limit", start->tenant->name, start->tenant->runs);
 	return 0;
 }
@@ -246,6 +258,12 @@ void engine_start_run(struct engine *engine, const struct run_request *request, 
 		hex_encode(request->body_digest, SHA256_SIZE, start->digest);
 	uuid_format(uuid_new(engine->options.clock, engine->options.rng), start->id);
 	start->code = start_check(start, request);
+	if (start->code == 0) {
+		start->counted = true;
+		start->tenant->starting++;
+		start->bundle = start->tenant->bundle;
+		start->bundle->references++;
+	}
 	if (start->code)
 		loop_defer(engine->options.loop, &start->later, start_on_refused, start);
 	else if (start->key)
@@ -259,6 +277,7 @@ void engine_start_run(struct engine *engine, const struct run_request *request, 
 struct dispatch {
 	struct engine *engine;
 	struct tenant *tenant;
+	struct live_bundle *bundle;        /* held */
 	char *event;
 	json_t *input;
 	struct dispatched {
@@ -274,6 +293,7 @@ static struct run_birth dispatch_birth(const struct dispatch *dispatch, size_t i
 	return (struct run_birth){
 		.tenant = dispatch->tenant, .id = dispatch->runs[i].id, .agent = dispatch->runs[i].agent,
 		.capability = dispatch->runs[i].capability, .event = dispatch->event, .input = dispatch->input, .now_us = dispatch->now_us,
+		.bundle = dispatch->bundle,
 	};
 }
 
@@ -290,6 +310,7 @@ static void dispatch_on_written(struct store_tx *tx, int code, void *arg)
 	if (code)
 		log_event(LOG_ERROR, "event.dispatch", "event", dispatch->event, "error", store_tx_error(tx), NULL);
 	store_tx_free(tx);
+	bundle_release(dispatch->engine, dispatch->bundle);
 	engine_schedule(dispatch->engine);
 	json_decref(dispatch->input);
 	free(dispatch->runs);
@@ -315,11 +336,13 @@ static void dispatch_add(struct dispatch *dispatch, const char *agent, const cha
 
 void engine_dispatch_event(struct engine *engine, struct tenant *tenant, const char *id, const json_t *event)
 {
-	if (!tenant->bundle)
+	if (!tenant->bundle || tenant_is_full(engine, tenant))
 		return; /* it stays undispatched: the next recovery finds it */
 	struct dispatch *dispatch = mem_alloc(sizeof *dispatch);
 	dispatch->engine = engine;
 	dispatch->tenant = tenant;
+	dispatch->bundle = tenant->bundle;
+	dispatch->bundle->references++;
 	dispatch->event = mem_copy(str_of(id));
 	dispatch->input = json_member(event, "data") ? json_deep_copy(json_member(event, "data")) : json_object();
 	dispatch->now_us = clock_now_us(engine->options.clock) / 1000 * 1000;
