@@ -40,6 +40,7 @@ local CUE_KEYS = {
   claim = "string",
   strength = "string",
   after = "any",
+  asked = "boolean",
   heard = "string",
   unless = "table",
   even = "table",
@@ -163,6 +164,9 @@ local function merged(group)
   for _, phrase in ipairs(group.from) do
     whole[#whole + 1] = phrase
   end
+  if group.from.asked ~= nil and group.asked == nil then
+    whole.asked = group.from.asked
+  end
   if group.from.unless then
     whole.unless = {}
     for _, phrase in ipairs(group.unless or {}) do
@@ -213,6 +217,7 @@ local function compile_group(book, dimension, group, polarity, path)
     claim = group.claim,
     confidence = strength_of(context, path, group),
     after = compile_after(book, context, path, group.after),
+    asked = group.asked,
     unless = compile_phrases(context, path .. ".unless", group.unless, book.words),
     heard = group.heard,
     limit = group.limit,

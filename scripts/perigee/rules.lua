@@ -182,6 +182,21 @@ local function any_match(list, reading, sentences)
   return false
 end
 
+-- "Fine." "Could we?" "Good question." The answer comes after it.
+local function is_interjection(sentence)
+  return sentence.last - sentence.first <= 2
+end
+
+-- The sentence of the seller's turn that wants an answer: its last question, or its last sentence.
+local function asked_sentence(turn)
+  for k = #turn, 1, -1 do
+    if turn[k].question then
+      return turn[k]
+    end
+  end
+  return turn[#turn]
+end
+
 -- Whether the seller's words right before were about a topic. Worked out once per turn and topic.
 local function is_about(topic, reading, turn, known)
   if not turn then
@@ -285,7 +300,12 @@ local function try_cue(state, sentence, cue, context)
     if not a then
       return
     end
-    if rule.after and not is_about(rule.after, reading, context.turn, context.topics) then
+    if rule.after and rule.asked then
+      local asked = context.asked
+      if not is_about(rule.after, reading, asked, context.asked_topics) then
+        return
+      end
+    elseif rule.after and not is_about(rule.after, reading, context.turn, context.topics) then
       return
     end
     if rule.heard and not (state.offers_before(rule.heard, sentence.order)) then
@@ -325,13 +345,7 @@ local function try_answer(state, sentence, context)
     return
   end
   local reading, book = state.reading, state.book
-  local asked = context.turn[#context.turn]
-  for k = #context.turn, 1, -1 do
-    if context.turn[k].question then
-      asked = context.turn[k]
-      break
-    end
-  end
+  local asked = asked_sentence(context.turn)
   local reply, sure = answers.read(reading, sentence)
   if not reply then
     return
@@ -472,10 +486,17 @@ function M.extract(reading, book)
   end
   for u, utterance in ipairs(reading.conversation.utterances) do
     if utterance.side == "customer" and not utterance.context then
-      local turn, topics = seller_turn(reading, u), {}
+      local turn, topics, asked_topics = seller_turn(reading, u), {}, {}
+      local asked = turn and #turn > 0 and { asked_sentence(turn) } or nil
       for k, sentence in ipairs(reading.of_utterance[u]) do
         if not sentence.repeated then
-          read_sentence(state, sentence, { turn = turn, topics = topics, opening = k == 1 })
+          read_sentence(state, sentence, {
+            turn = turn,
+            topics = topics,
+            asked = asked,
+            asked_topics = asked_topics,
+            opening = k == 1 or k == 2 and is_interjection(reading.of_utterance[u][1]),
+          })
         end
       end
     end

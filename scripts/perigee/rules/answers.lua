@@ -34,6 +34,7 @@ local YES = {
   agreed = "soft",
   confirmed = "sure",
   always = "plain",
+  badly = "sure",
 }
 local NO = text.set("none nope no nah negative unfortunately never hardly sadly regrettably")
 -- Phrases of two or more words that open an answer.
@@ -125,6 +126,13 @@ local OPENINGS = {
   { "we", "would", "not", no = true },
   { "that", "is", "not", no = true },
   { "i", "would", "not", no = true },
+  { "i", "doubt", "it", no = true },
+  { "i", "doubt", "that", no = true },
+  { "very", "little", no = true },
+  { "can", "not", "say", "that", no = true },
+  { "can", "not", "say", "it", no = true },
+  { "no", "reason", no = true },
+  { "barely", "ever", no = true },
 }
 -- "It really does." "There isn't, I'm afraid.": a pronoun and an auxiliary that end there answer like yes and no.
 local PRONOUNS = text.set("it that this they we i there he she you those")
@@ -165,11 +173,54 @@ local function short_answer(reading, i, last)
   return nil
 end
 
--- "For a company of our size, yes."
-local function last_word(reading, sentence)
-  local words, last = reading.words, sentence.last
-  if last > sentence.first + 1 and reading.breaks[last] then
-    return words[last] == "yes" and "yes" or words[last] == "no" and "no" or nil
+-- "Up to two thousand, yes" is a limit, no yes.
+local LIMITS = text.set("up only within under below depends partly if when")
+
+-- "For a company of our size, yes.", "for us, yes, a must": set off by commas, early or at the end.
+local function set_off(reading, i, last)
+  local words, breaks = reading.words, reading.breaks
+  local limited = LIMITS[words[i]]
+  for k = i + 1, last do
+    local word = words[k]
+    if
+      (word == "yes" or word == "no")
+      and breaks[k]
+      and (k == last or k - i <= 4 and breaks[k + 1] == ",")
+    then
+      if word == "yes" and limited then
+        return nil
+      end
+      return word, "plain"
+    end
+  end
+  return nil
+end
+
+-- "Massively.", "Entirely mine, ...": an adverb that stands alone is a yes, but for these.
+local NO_YES = text.set([[
+  hardly barely scarcely rarely unlikely unfortunately sadly regrettably partly partially possibly
+  probably hopefully usually actually honestly frankly only really normally early family supply
+  apply reply potentially currently basically generally monthly weekly daily yearly quarterly
+]])
+-- "Nobody", "nothing" are a no when they stand alone.
+local NONE = text.set("nobody nothing neither barely")
+-- "Not on this one", "not at this amount" are a no; these are not.
+local NOT_A_NO = text.set([[
+  a an bad only just to sure certain long much too everything everyone all
+]])
+
+-- One word that answers alone.
+local function one_word(reading, i, last)
+  local word, brk = reading.words[i], reading.breaks[i + 1]
+  local stops = i == last or brk == "," or brk == ";"
+  if stops and #word > 4 and word:sub(-2) == "ly" and not NO_YES[word] then
+    return "yes"
+  end
+  if stops and NONE[word] then
+    return "no"
+  end
+  if word == "not" and i < last and not NOT_A_NO[reading.words[i + 1]] then
+    return "no"
   end
   return nil
 end
@@ -277,7 +328,11 @@ function M.read(reading, sentence)
     end
     return "yes", sure
   end
-  return last_word(reading, sentence), "plain"
+  local alone = one_word(reading, i, last)
+  if alone then
+    return alone, "plain"
+  end
+  return set_off(reading, i, last)
 end
 
 return M

@@ -133,7 +133,7 @@ local function nodes_of(raw)
   local known = word_nodes[raw]
   if not known then
     known = {}
-    if raw == "24/7" then
+    if raw == "24/7" or raw == "'s" then
       known[1] = word_node { raw }
     else
       for k, word in ipairs(text.words(raw)) do

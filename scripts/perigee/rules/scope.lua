@@ -35,6 +35,11 @@ local STRONG = text.set([[
   maybe perhaps might possibly unsure hopefully hope could potentially theoretically
 ]])
 local ELSEWHERE = text.set("previous former old last other most some many ex another prior")
+-- Whose affairs are told, at the begin of a sentence.
+local OTHERS = text.set("neighbours neighbors neighbour neighbor")
+local OWN = text.set("we our my i us me from that it the you your this they he she his her about")
+local PEOPLE = text.set("boss manager director ceo cfo team colleagues")
+local GONE = text.set("previous former ex old last")
 local PLACES = text.set([[
   company companies job employer employers role firm firms clients customers organizations
   organisations businesses gig
@@ -169,7 +174,18 @@ end
 
 local function is_elsewhere(reading, first, last)
   local words = reading.words
+  local second = words[first + 1] or ""
+  if first < last and (OTHERS[second] or second == "friend" and words[first + 2] == "'s") then
+    return true
+  end
+  local told = words[first] == "i" and words[first + 1] == "heard"
+  if told and first + 2 <= last and not OWN[words[first + 2]] then
+    return true
+  end
   for i = first, last do
+    if PEOPLE[words[i]] and GONE[words[i - 1] or ""] then
+      return true
+    end
     if PLACES[words[i]] then
       local before = words[i - 1] or ""
       if ELSEWHERE[before] then
