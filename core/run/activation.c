@@ -327,11 +327,12 @@ static void on_ended(void *arg, const struct cell_end *end)
 	metric_set(engine->runs_active, (double)engine->active, NULL);
 	if (run->list == LIST_RESIDENT)
 		run_move(run, LIST_NONE);
+	engine->breathless = end->reason == CELL_UNFORKED;
 	if (run->said_done) {
 		finish_said(run);
 	} else {
 		run_drop_cell(run); /* forgets what it had issued */
-		if (end->reason == CELL_LOST) {
+		if (end->reason == CELL_LOST || end->reason == CELL_UNFORKED) {
 			run_set_state(run, RUN_RUNNING);
 			run_pump(run);
 		} else if (end->reason == CELL_PROTOCOL) {
@@ -388,8 +389,11 @@ static bool enter_cell(struct run *run)
 {
 	struct engine *engine = run->engine;
 	run->cell = cell_open(run->bundle->stem, &callbacks, run);
-	if (!run->cell)
+	if (!run->cell) {
+		log_event(LOG_WARN, "engine.breathless", "next", "no more cells until one ends, or in a few seconds", NULL);
+		engine->breathless = true;
 		return false;
+	}
 	engine->active++;
 	metric_set(engine->runs_active, (double)engine->active, NULL);
 	run->effects_issued = 0;
@@ -514,11 +518,12 @@ void run_activate(struct run *run)
 		return;
 	}
 	if (run->fresh) {
+		if (!enter_cell(run)) {
+			run_move(run, LIST_QUEUE);
+			return;
+		}
 		run->fresh = false;
-		if (enter_cell(run))
-			run_set_state(run, RUN_RUNNING);
-		else
-			run_fail(run, "cell.crashed", "no cell could be started", NULL);
+		run_set_state(run, RUN_RUNNING);
 		return;
 	}
 	run->activating = true;
@@ -534,7 +539,7 @@ void run_activate(struct run *run)
 void engine_schedule(struct engine *engine)
 {
 	struct run *run;
-	while (!engine->draining && !engine->closing && engine->active - engine->residents_count < ACTIVE_MAX &&
+	while (!engine->draining && !engine->closing && !engine->breathless && engine->active - engine->residents_count < ACTIVE_MAX &&
 	       (run = TAILQ_FIRST(&engine->queue)))
 		run_activate(run);
 }

@@ -7,11 +7,18 @@
 #include "base/log.h"
 #include "store/records.h"
 
+#define STEM_IDLE_US 60000000    /* a stem of an old bundle without a cell is kept so long */
+#define STEM_SOUND_US 5000000    /* a stem that lived so long did not die of its bundle */
+#define STEM_DEATHS_QUICK 3      /* stems opened again at once; then the sweep paces them */
+#define STEM_PAUSE_US 2000000
+#define LOAD_TRIES 2             /* openings that nobody answered before a load fails */
+
 struct bundle_load {
 	TAILQ_ENTRY(bundle_load) link;
 	struct engine *engine;
 	struct tenant *tenant;
 	struct live_bundle *bundle;
+	unsigned tries;
 	engine_loaded_fn done;
 	void *arg;
 	struct loop_item later;
@@ -122,10 +129,35 @@ static int manifest_check(const json_t *manifest, struct errbuf *e)
 	return 0;
 }
 
+/* Its process died before it answered, or was too slow: no fault of the scripts. Starved runs wait as long as it takes, a load for one more try. */
+static void bundle_unanswered(struct live_bundle *bundle, const json_t *payload)
+{
+	struct bundle_load *load, *next;
+	const struct run *starved = TAILQ_FIRST(&bundle->starved);
+	struct engine *engine = starved ? starved->engine : TAILQ_FIRST(&bundle->loads)->engine;
+	log_event(LOG_WARN, "bundle.unanswered", "digest", bundle->digest, "why", json_string_value(json_member(payload, "message")), NULL);
+	bundle->references++; /* ours, while loads leave */
+	for (load = TAILQ_FIRST(&bundle->loads); load; load = next) {
+		next = TAILQ_NEXT(load, link);
+		if (++load->tries < LOAD_TRIES)
+			continue;
+		TAILQ_REMOVE(&bundle->loads, load, link);
+		load_finish(load, ERR_INVALID, payload);
+	}
+	if (!TAILQ_EMPTY(&bundle->starved) || !TAILQ_EMPTY(&bundle->loads))
+		bundle_stem_ready(engine, bundle);
+	bundle_release(engine, bundle);
+}
+
 static void bundle_on_loaded(void *arg, int code, const json_t *payload)
 {
 	struct live_bundle *bundle = arg;
 	bundle->opening = false;
+	bundle->busy_us = clock_monotonic_us();
+	if (code == ERR_UNAVAILABLE && (!TAILQ_EMPTY(&bundle->starved) || !TAILQ_EMPTY(&bundle->loads))) {
+		bundle_unanswered(bundle, payload);
+		return;
+	}
 	json_t *report = NULL;
 	struct errbuf e;
 	if (code == 0 && !bundle->manifest && (code = manifest_check(payload, &e)) != 0)
@@ -170,10 +202,44 @@ bool bundle_stem_ready(struct engine *engine, struct live_bundle *bundle)
 		return true;
 	if (bundle->opening)
 		return false;
+	int64_t now = clock_monotonic_us();
+	if (bundle->opened_us && now - bundle->opened_us < STEM_SOUND_US)
+		bundle->deaths++;
+	else
+		bundle->deaths = 0;
 	stem_close(bundle->stem);
+	bundle->stem = NULL;
+	if (bundle->deaths > STEM_DEATHS_QUICK && now - bundle->opened_us < STEM_PAUSE_US)
+		return false; /* they die as they come: the next sweep */
+	bundle->opened_us = now;
 	bundle->opening = true;
 	bundle->stem = stem_open(engine->cells, "bundle", bundle->files, bundle_on_loaded, bundle);
 	return false;
+}
+
+static bool bundle_is_live(const struct engine *engine, const struct live_bundle *bundle)
+{
+	for (const struct tenant *tenant = engine->tenants; tenant; tenant = tenant->hh.next)
+		if (tenant->bundle == bundle)
+			return true;
+	return false;
+}
+
+void bundles_sweep(struct engine *engine)
+{
+	int64_t now = clock_monotonic_us();
+	int64_t idle_us = engine->options.stem_idle_ms ? engine->options.stem_idle_ms * 1000 : STEM_IDLE_US;
+	for (struct live_bundle *bundle = engine->bundles; bundle; bundle = bundle->hh.next) {
+		if (!stem_is_usable(bundle->stem)) {
+			if (!TAILQ_EMPTY(&bundle->starved) || !TAILQ_EMPTY(&bundle->loads))
+				bundle_stem_ready(engine, bundle);
+		} else if (!stem_is_idle(bundle->stem) || bundle_is_live(engine, bundle)) {
+			bundle->busy_us = now;
+		} else if (now - bundle->busy_us > idle_us) {
+			stem_close(bundle->stem);
+			bundle->stem = NULL;
+		}
+	}
 }
 
 static void load_on_again(void *arg)

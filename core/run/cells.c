@@ -17,7 +17,7 @@
 #define INPUT_MAX (FRAME_PAYLOAD_MAX + FRAME_HEADER_SIZE + 65536u)
 #define OUTPUT_MAX (64u << 20)   /* bytes waiting for one cell: a journal handed over in one write fits */
 
-static const char *const end_names[] = { "exited", "signal", "wall", "protocol", "lost", "host" };
+static const char *const end_names[] = { "exited", "signal", "wall", "protocol", "lost", "host", "unforked" };
 
 /* ---- the zygote ---- */
 
@@ -124,7 +124,7 @@ static void zygote_close(struct cells *cells)
 	}
 }
 
-/* Every stem and cell hangs on the zygote's life; start anew, the engine replays what was running. */
+/* Every stem and cell hangs on the zygote's life. The next stem starts one anew: whoever opens stems decides how often that is tried. */
 void cells_zygote_lost(struct cells *cells)
 {
 	log_event(LOG_ERROR, "zygote.lost", NULL);
@@ -134,9 +134,6 @@ void cells_zygote_lost(struct cells *cells)
 		next = TAILQ_NEXT(stem, link);
 		stem_gone(stem, "the zygote ended");
 	}
-	struct errbuf e;
-	if (!cells->closing && cells_zygote_start(cells, &e) != 0)
-		log_event(LOG_ERROR, "zygote.failed", "error", e.text, NULL);
 }
 
 /* ---- the wall clock ---- */
@@ -163,10 +160,24 @@ static void wall_enter(struct cell *cell)
 	bool first = TAILQ_EMPTY(&cells->walls);
 	wall_leave(cell);
 	cell->slice_began_us = clock_monotonic_us();
+	cell->slice_cpu_ms = -1;
 	TAILQ_INSERT_TAIL(&cells->walls, cell, wall_link);
 	cell->on_wall_list = true;
 	if (first)
 		wall_arm(cells);
+}
+
+/* Too long by the wall, but did it compute? On a busy machine it may have waited for its turn: its own timer counts what it computes. */
+static bool wall_was_starved(struct cell *cell)
+{
+	int64_t cpu_ms = process_cpu_ms(cell->pidfd), limit_ms = cell->stem->cells->options.cpu_ms;
+	if (cell->pidfd < 0) /* not forked yet: it has computed nothing */
+		return cell->slice_cpu_ms < 0;
+	bool starved = cpu_ms >= 0 && cpu_ms - (cell->slice_cpu_ms < 0 ? cpu_ms : cell->slice_cpu_ms) < limit_ms;
+	if (!starved)
+		return false;
+	cell->slice_cpu_ms = cpu_ms;
+	return true;
 }
 
 static void wall_on_timer(void *arg)
@@ -179,6 +190,12 @@ static void wall_on_timer(void *arg)
 		/* with effects unanswered it may rightly be blocked in its read: then it is no slice at all */
 		if (cell->pending > 0 && cell->pidfd >= 0 && process_is_running(cell->pidfd) == 0)
 			continue;
+		if (wall_was_starved(cell)) {
+			int64_t now_cpu_ms = cell->slice_cpu_ms;
+			wall_enter(cell);
+			cell->slice_cpu_ms = cell->pidfd < 0 ? 0 : now_cpu_ms;
+			continue;
+		}
 		cell->why = CELL_WALL;
 		cell->kill_wanted = true;
 		if (cell->pidfd >= 0)
@@ -366,6 +383,8 @@ void cell_exited(struct cell *cell, const struct cell_end *end)
 {
 	if (cell->ending)
 		return;
+	if (cell->pidfd < 0)
+		cell->why = CELL_UNFORKED;
 	cell->exited = true;
 	cell->end = *end;
 	/* the process is gone: whatever it said is in the socket already */

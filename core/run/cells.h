@@ -5,7 +5,7 @@
  * cell_open asks the stem for a fork and at once buffers what the engine sends (START, OUTCOMEs); frames go up through `frame`; when
  * the process is gone and its socket drained, `ended` fires, exactly once and last.
  * Failure modes: a malformed frame ends the cell (CELL_PROTOCOL); a slice longer than the wall limit ends it (CELL_WALL); a stem that dies takes its cells with
- * it (CELL_LOST); a zygote that dies is started anew, its stems are lost.
+ * it (CELL_LOST); a zygote that dies is started anew with the next stem, its stems are lost.
  */
 #pragma once
 
@@ -29,14 +29,17 @@ MUST_CHECK int cells_new(const struct cells_options *options, struct cells **out
 void cells_free(struct cells *cells);      /* kills all; no callback fires any more */
 size_t cells_count(const struct cells *cells);
 
-/* loaded: code 0 and the manifest, or ERR_INVALID and the report {file,line,message,errors}; fires once. payload is borrowed. */
+/* loaded: code 0 and the manifest, or ERR_INVALID and the report {file,line,message,errors}, or ERR_UNAVAILABLE and such a report when the process died or did
+ * not answer: the scripts may be sound. Fires once. payload is borrowed. */
 typedef void (*stem_loaded_fn)(void *arg, int code, const json_t *payload);
 /* mode: "bundle" or "config". files: borrowed. */
 struct stem *stem_open(struct cells *cells, const char *mode, const json_t *files, stem_loaded_fn loaded, void *arg);
 bool stem_is_usable(const struct stem *stem);  /* loaded and alive */
+bool stem_is_idle(const struct stem *stem);    /* has no cell */
 void stem_close(struct stem *stem);            /* no more cells; the process goes when its last cell has gone */
 
-enum cell_end_reason { CELL_EXITED, CELL_SIGNALLED, CELL_WALL, CELL_PROTOCOL, CELL_LOST, CELL_ENDED_BY_HOST };
+/* CELL_LOST: with its stem. CELL_UNFORKED: the system had no process for it. Neither is the script's fault. */
+enum cell_end_reason { CELL_EXITED, CELL_SIGNALLED, CELL_WALL, CELL_PROTOCOL, CELL_LOST, CELL_ENDED_BY_HOST, CELL_UNFORKED };
 struct cell_end {
 	enum cell_end_reason reason;
 	int status, signal;

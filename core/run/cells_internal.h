@@ -39,6 +39,7 @@ struct stem {
 	stem_loaded_fn loaded;
 	void *arg;
 	struct loop_item later;        /* free or tell outside callbacks */
+	bool later_queued;
 };
 
 struct cell {
@@ -52,6 +53,7 @@ struct cell {
 	enum cell_end_reason why;      /* set before the end where the host knows better */
 	unsigned pending;              /* effects unanswered, by the engine's word */
 	int64_t slice_began_us;
+	int64_t slice_cpu_ms;          /* of the process, when its slice was first found too long; -1: not yet */
 	struct watch reading, writing;
 	struct buf in;
 	struct socket_out out;
@@ -97,4 +99,5 @@ int socket_receive(int fd, struct buf *in, struct fd_queue *fds);
 /* Write as much as goes. 1 = all gone, 0 = would block, -1 = broken. */
 int socket_flush(int fd, struct socket_out *out);
 int process_kill(int pidfd);                                            /* SIGKILL */
+int64_t process_cpu_ms(int pidfd);                                      /* used so far; -1: gone */
 int process_is_running(int pidfd);                                      /* state R or D: 1; sleeping: 0; gone: -1 */

@@ -125,11 +125,7 @@ void run_free(struct run *run)
 	struct wait *wait;
 	while ((wait = TAILQ_FIRST(&run->waits)))
 		wait_free(wait);
-	struct run_watcher *watcher;
-	while ((watcher = TAILQ_FIRST(&run->watchers))) {
-		TAILQ_REMOVE(&run->watchers, watcher, link);
-		watcher->run = NULL;
-	}
+	watchers_leave(run);
 	run_free_journal(run);
 	if (run->bundle)
 		bundle_release(engine, run->bundle);
@@ -246,6 +242,8 @@ static void on_sweep(void *arg)
 {
 	struct engine *engine = arg;
 	engine_recover(engine);
+	bundles_sweep(engine);
+	engine->breathless = false;
 	engine_schedule(engine);
 	timer_start_us(&engine->sweep, SWEEP_US);
 }
@@ -273,6 +271,8 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	TAILQ_INIT(&engine->queue);
 	TAILQ_INIT(&engine->residents);
 	TAILQ_INIT(&engine->settling);
+	TAILQ_INIT(&engine->lonely);
+	engine->adoptions_end = &engine->adoptions;
 	uuid_format(uuid_new(&clock_system, options->rng), engine->owner);
 	declare_metrics(engine);
 	timer_init(&engine->timer, options->loop, on_timer, engine);
@@ -317,6 +317,7 @@ void engine_free(struct engine *engine)
 		free(key->text);
 		free(key);
 	}
+	adoptions_free(engine);
 	timer_fini(&engine->timer);
 	timer_fini(&engine->sweep);
 	timer_fini(&engine->settle);

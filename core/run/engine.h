@@ -21,6 +21,7 @@ struct engine_options {
 	const char *cell_program;            /* path of perigee-cell */
 	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms;
 	size_t resident_max;                 /* waiting cells kept, the rest evicted least recently used first */
+	int64_t stem_idle_ms;                /* a stem of a bundle that is live nowhere goes after so long without a cell; 0: a minute */
 	int64_t runs_per_tenant_max;         /* unfinished runs; more are refused with ERR_LIMIT */
 };
 

@@ -481,6 +481,7 @@ void run_flush(struct run *run, bool suspend)
 void run_lost(struct run *run)
 {
 	log_event(LOG_INFO, "run.lost", "run", run->id, NULL);
+	run->engine->adopt_own = true; /* should it be ours all the same, the next sweep finds it */
 	run_free(run);
 }
 

@@ -9,24 +9,15 @@
 
 #include "base/log.h"
 
+#define ADOPTING_MAX 32   /* rows read at the same time: a host that starts may find 100,000 */
+
 struct adoption {
+	struct adoption *next;
 	struct engine *engine;
 	struct tenant *tenant;
 	char id[UUID_TEXT_SIZE];
+	struct store_tx *rows;             /* run_load, waits_of_run */
 };
-
-static void adopt_bundle(struct run *run, const struct store_result *bundle, const char *digest)
-{
-	struct engine *engine = run->engine;
-	run->bundle = bundle_live(engine, digest);
-	if (run->bundle) {
-		run->bundle->references++;
-	} else {
-		json_t *files = json_read(store_text(bundle, 0, 0), SIZE_MAX, NULL, NULL);
-		json_t *manifest = json_read(store_text(bundle, 0, 1), SIZE_MAX, NULL, NULL);
-		run->bundle = bundle_adopt(engine, digest, files, manifest);
-	}
-}
 
 static void adopt_waits(struct run *run, const struct store_result *r)
 {
@@ -67,33 +58,112 @@ static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const
 	return run;
 }
 
+static void adopt_next(struct engine *engine);
+
+static void adoption_end(struct adoption *adoption)
+{
+	struct engine *engine = adoption->engine;
+	store_tx_free(adoption->rows);
+	free(adoption);
+	engine->adopting--;
+	adopt_next(engine);
+}
+
+static void adopt(const struct adoption *adoption, struct live_bundle *bundle)
+{
+	struct engine *engine = adoption->engine;
+	const struct store_result *row = store_tx_result(adoption->rows, 0);
+	if (engine_find_run(engine, str_of(adoption->tenant->name), str_of(adoption->id)))
+		return;
+	struct run *run = adopt_row(engine, adoption->tenant, row);
+	run->bundle = bundle;
+	bundle->references++;
+	run->suspended = str_is(store_text(row, 0, 4), "waiting");
+	if (run->suspended)
+		run_set_state(run, RUN_WAITING);
+	watchers_return(run);
+	adopt_waits(run, store_tx_result(adoption->rows, 1));
+	if (!run->suspended) {
+		run_move(run, LIST_QUEUE);
+		engine_schedule(engine);
+	}
+}
+
+static void adopt_failed(struct adoption *adoption, const char *why)
+{
+	log_event(LOG_ERROR, "run.adopt", "run", adoption->id, "error", why, NULL);
+	adoption->engine->adopt_own = true;
+	adoption_end(adoption);
+}
+
+static void adopt_on_bundle(struct store_tx *tx, int code, void *arg)
+{
+	struct adoption *adoption = arg;
+	struct engine *engine = adoption->engine;
+	const struct store_result *r = store_tx_result(tx, 0);
+	if (code == 0 && r->rows) {
+		char *digest = mem_copy(store_text(store_tx_result(adoption->rows, 0), 0, 3));
+		struct live_bundle *bundle = bundle_adopt(engine, digest, json_read(store_text(r, 0, 0), SIZE_MAX, NULL, NULL),
+		                                          json_read(store_text(r, 0, 1), SIZE_MAX, NULL, NULL));
+		free(digest);
+		adopt(adoption, bundle);
+		bundle_release(engine, bundle);
+		adoption_end(adoption);
+	} else {
+		adopt_failed(adoption, code ? store_tx_error(tx) : "its bundle is not in the store");
+	}
+	store_tx_free(tx);
+}
+
 static void adopt_on_read(struct store_tx *tx, int code, void *arg)
 {
 	struct adoption *adoption = arg;
 	struct engine *engine = adoption->engine;
-	const struct store_result *row = store_tx_result(tx, 0), *bundle = store_tx_result(tx, 2);
-	struct str name = str_of(adoption->tenant->name);
+	const struct store_result *row = store_tx_result(tx, 0);
+	adoption->rows = tx;
 	if (code != 0) {
-		log_event(LOG_ERROR, "run.adopt", "run", adoption->id, "error", store_tx_error(tx), NULL);
-		engine->adopt_own = true;
-	} else if (row->rows && bundle->rows && !run_state_is_final(store_text(row, 0, 4)) &&
-	           str_is(store_text(row, 0, 14), engine->owner) && !engine_find_run(engine, name, str_of(adoption->id))) {
-		struct run *run = adopt_row(engine, adoption->tenant, row);
-		char *digest = mem_copy(store_text(row, 0, 3));
-		adopt_bundle(run, bundle, digest);
-		free(digest);
-		bool waiting = str_is(store_text(row, 0, 4), "waiting");
-		run->suspended = waiting;
-		if (waiting)
-			run_set_state(run, RUN_WAITING);
-		adopt_waits(run, store_tx_result(tx, 1));
-		if (!waiting) {
-			run_move(run, LIST_QUEUE);
-			engine_schedule(engine);
-		}
+		adopt_failed(adoption, store_tx_error(tx));
+		return;
 	}
-	store_tx_free(tx);
-	free(adoption);
+	if (row->rows == 0 || run_state_is_final(store_text(row, 0, 4)) || !str_is(store_text(row, 0, 14), engine->owner)) {
+		adoption_end(adoption);
+		return;
+	}
+	char *digest = mem_copy(store_text(row, 0, 3));
+	struct live_bundle *bundle = bundle_live(engine, digest);
+	free(digest);
+	if (bundle) { /* the rule: a bundle is large, and most runs share one */
+		adopt(adoption, bundle);
+		adoption_end(adoption);
+		return;
+	}
+	struct store_tx *read = store_tx_new(engine->options.store, str_of(adoption->tenant->name));
+	store_tx_add(read, STATEMENT_bundle_of_run, STORE_ANY, "t", adoption->id);
+	store_submit_read(read, adopt_on_bundle, adoption);
+}
+
+static void adopt_next(struct engine *engine)
+{
+	struct adoption *adoption;
+	while (engine->adopting < ADOPTING_MAX && (adoption = engine->adoptions)) {
+		engine->adoptions = adoption->next;
+		if (!engine->adoptions)
+			engine->adoptions_end = &engine->adoptions;
+		engine->adopting++;
+		struct store_tx *tx = store_tx_new(engine->options.store, str_of(adoption->tenant->name));
+		store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", adoption->id);
+		store_tx_add(tx, STATEMENT_waits_of_run, STORE_ANY, "t", adoption->id);
+		store_submit_read(tx, adopt_on_read, adoption);
+	}
+}
+
+void adoptions_free(struct engine *engine)
+{
+	struct adoption *adoption;
+	while ((adoption = engine->adoptions)) {
+		engine->adoptions = adoption->next;
+		free(adoption);
+	}
 }
 
 void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id)
@@ -102,25 +172,26 @@ void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id)
 	adoption->engine = engine;
 	adoption->tenant = tenant;
 	strncpy(adoption->id, id, sizeof adoption->id - 1);
-	struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
-	store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", id);
-	store_tx_add(tx, STATEMENT_waits_of_run, STORE_ANY, "t", id);
-	store_tx_add(tx, STATEMENT_bundle_of_run, STORE_ANY, "t", id);
-	store_submit_read(tx, adopt_on_read, adoption);
+	*engine->adoptions_end = adoption;
+	engine->adoptions_end = &adoption->next;
+	adopt_next(engine);
 }
 
 /* ---- whose are gone? ---- */
 
 struct sweep {
 	struct engine *engine;
+	bool own;                          /* runs of ours were forgotten: look for them */
 	struct tenant *tenant;
 };
 
 static void sweep_adopt(struct store_tx *tx, int code, void *arg)
 {
 	struct sweep *sweep = arg;
-	if (code)
+	if (code) {
+		sweep->engine->adopt_own |= sweep->own;
 		log_event(LOG_ERROR, "recovery.failed", "tenant", sweep->tenant->name, "error", store_tx_error(tx), NULL);
+	}
 	size_t taken = 0;
 	for (size_t op = 0; code == 0 && op < store_tx_count(tx); op++) {
 		const struct store_result *r = store_tx_result(tx, op);
@@ -169,11 +240,12 @@ static void sweep_on_owners(struct store_tx *tx, int code, void *arg)
 			store_tx_add(write, STATEMENT_runs_take_over, STORE_ANY, "tt", engine->owner, owner);
 		free(owner);
 	}
-	if (engine->adopt_own)
+	if (sweep->own && code == 0)
 		store_tx_add(write, STATEMENT_runs_owned, STORE_ANY, "t", engine->owner);
 	if (code == 0)
 		sweep_events(sweep, store_tx_result(tx, 1));
-	else
+	engine->adopt_own |= code != 0 && sweep->own;
+	if (code != 0)
 		log_event(LOG_ERROR, "recovery.failed", "tenant", sweep->tenant->name, "error", store_tx_error(tx), NULL);
 	store_tx_free(tx);
 	if (store_tx_count(write)) {
@@ -187,15 +259,22 @@ static void sweep_on_owners(struct store_tx *tx, int code, void *arg)
 void engine_recover(struct engine *engine)
 {
 	json_t *names = store_tenant_names(engine->options.store);
+	bool own = engine->adopt_own;
+	if (engine->draining) {
+		json_decref(names);
+		return;
+	}
+	engine->adopt_own = false;
 	size_t i;
 	json_t *name;
 	json_array_foreach(names, i, name) {
 		struct tenant *tenant = engine_tenant(engine, json_str(name));
-		if (!tenant || engine->draining)
+		if (!tenant)
 			continue;
 		struct sweep *sweep = mem_alloc(sizeof *sweep);
 		sweep->engine = engine;
 		sweep->tenant = tenant;
+		sweep->own = own;
 		struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
 		store_tx_add(tx, STATEMENT_run_owners, STORE_ANY, "");
 		store_tx_add(tx, STATEMENT_events_waiting, STORE_ANY, "");

@@ -42,6 +42,8 @@ struct live_bundle {
 	json_t *files, *manifest;
 	struct stem *stem;                 /* NULL while nothing needs it */
 	bool opening;
+	unsigned deaths;                   /* of its stems, one soon after another */
+	int64_t opened_us, busy_us;        /* monotonic: last opening; last time it was seen with a cell */
 	unsigned references;               /* tenants and unfinished runs */
 	TAILQ_HEAD(, run) starved;         /* runs waiting for the stem */
 	TAILQ_HEAD(, bundle_load) loads;
@@ -160,8 +162,11 @@ struct run {
 };
 
 struct run_watcher {
-	TAILQ_ENTRY(run_watcher) link;
-	struct run *run;                   /* NULL once the run has ended */
+	TAILQ_ENTRY(run_watcher) link;     /* of run->watchers or engine->lonely */
+	struct engine *engine;
+	struct run *run;                   /* NULL once the run has ended, and while it is forgotten */
+	bool lonely;
+	char id[UUID_TEXT_SIZE];
 	run_event_fn event;
 	void *arg;
 };
@@ -178,10 +183,15 @@ struct engine {
 	struct wait **timers;              /* min-heap by wake_at_us */
 	size_t timers_count, timers_cap;
 	struct timer timer, sweep, settle;
+	TAILQ_HEAD(, run_watcher) lonely;  /* of runs that were forgotten when the store failed */
+	struct adoption *adoptions;        /* to be read, oldest first */
+	struct adoption **adoptions_end;
+	size_t adopting;                   /* reads under way */
 	TAILQ_HEAD(run_list_head, run) queue, residents, settling;
 	size_t active;                     /* runs with a cell */
 	size_t residents_count;
 	bool draining, closing, jump_queued;
+	bool breathless;                   /* the system gave no descriptor or process: wait before the next cell */
 	bool adopt_own;                    /* runs of ours were forgotten when the store failed */
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -202,7 +212,8 @@ void engine_maybe_jump(struct engine *engine);
 struct live_bundle *bundle_live(struct engine *engine, const char *digest);
 struct live_bundle *bundle_adopt(struct engine *engine, const char *digest, json_t *files, json_t *manifest); /* takes both */
 void bundle_release(struct engine *engine, struct live_bundle *bundle);
-bool bundle_stem_ready(struct engine *engine, struct live_bundle *bundle); /* false: opened, starved runs go on when it is there */
+bool bundle_stem_ready(struct engine *engine, struct live_bundle *bundle); /* false: opened, or soon; starved runs go on when it is there */
+void bundles_sweep(struct engine *engine);             /* idle stems go, lost ones come back */
 const json_t *manifest_capability(const json_t *manifest, const char *agent, const char *capability);
 /* starting.c */
 struct run_birth {
@@ -261,7 +272,10 @@ json_t *outcome_event(const struct journal_row *row, size_t index); /* new refer
 /* watching.c */
 void run_tell(struct run *run, const char *type, const char *id, json_t *data /* taken */);
 void run_tell_status(struct run *run);
+void watchers_leave(struct run *run);                  /* the run goes */
+void watchers_return(struct run *run);                 /* it was taken up again */
 /* recovery.c */
+void adoptions_free(struct engine *engine);
 void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id);
 /* replaying.c */
 void replay_ended(struct run *run);

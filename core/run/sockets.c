@@ -113,28 +113,44 @@ int process_kill(int pidfd)
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
-/* The pid behind a pidfd stands in its fdinfo; the state is the field behind the command's closing parenthesis. */
-int process_is_running(int pidfd)
+/* The fields of /proc/PID/stat behind the command's closing parenthesis; the pid behind a pidfd stands in its fdinfo. NULL: gone. */
+static const char *process_stat(int pidfd, char text[512])
 {
-	char path[64], text[512];
+	char path[64];
 	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
 	FILE *file = fopen(path, "re");
 	long pid = -1;
-	while (file && fgets(text, sizeof text, file))
+	while (file && fgets(text, 512, file))
 		if (sscanf(text, "Pid: %ld", &pid) == 1)
 			break;
 	if (file)
 		fclose(file);
 	if (pid <= 0)
-		return -1;
+		return NULL;
 	snprintf(path, sizeof path, "/proc/%ld/stat", pid);
 	file = fopen(path, "re");
 	if (!file)
-		return -1;
-	const char *line = fgets(text, sizeof text, file);
+		return NULL;
+	const char *line = fgets(text, 512, file);
 	fclose(file);
 	const char *end = line ? strrchr(text, ')') : NULL;
-	if (!end || end[1] != ' ')
+	return end && end[1] == ' ' ? end + 2 : NULL;
+}
+
+int process_is_running(int pidfd)
+{
+	char text[512];
+	const char *stat = process_stat(pidfd, text);
+	return stat ? *stat == 'R' || *stat == 'D' : -1;
+}
+
+int64_t process_cpu_ms(int pidfd)
+{
+	char text[512];
+	const char *stat = process_stat(pidfd, text);
+	unsigned long user, system;
+	/* state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime */
+	if (!stat || sscanf(stat, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
 		return -1;
-	return end[2] == 'R' || end[2] == 'D';
+	return (int64_t)(user + system) * 1000 / sysconf(_SC_CLK_TCK);
 }

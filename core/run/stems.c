@@ -21,6 +21,7 @@ static void stem_tell(struct stem *stem, int code, const json_t *payload)
 		stem->loaded(stem->arg, code, payload);
 }
 
+/* Nobody knows whether the scripts are sound. */
 static void stem_tell_text(struct stem *stem, const char *message)
 {
 	if (stem->told)
@@ -28,7 +29,7 @@ static void stem_tell_text(struct stem *stem, const char *message)
 	json_t *report = json_object();
 	json_put_text(report, "message", message);
 	json_put(report, "errors", json_array());
-	stem_tell(stem, ERR_INVALID, report);
+	stem_tell(stem, ERR_UNAVAILABLE, report);
 	json_decref(report);
 }
 
@@ -56,8 +57,16 @@ static void stem_on_later(void *arg)
 	struct stem *stem = arg;
 	if (stem->state == STEM_FAILED)
 		stem_tell_text(stem, "the scripts' process ended before it answered");
+	stem->later_queued = false; /* only now: who is told may close it, and here it is freed */
 	if (stem->closing && TAILQ_EMPTY(&stem->members))
 		stem_free(stem);
+}
+
+static void stem_do_later(struct stem *stem)
+{
+	if (!stem->later_queued)
+		loop_defer(stem->cells->loop, &stem->later, stem_on_later, stem);
+	stem->later_queued = true;
 }
 
 /* The process is gone or useless. Its cells die with it (parent-death signal) and are told so. */
@@ -76,7 +85,7 @@ void stem_gone(struct stem *stem, const char *why)
 	TAILQ_FOREACH(cell, &stem->members, link)
 		cell_lost(cell);
 	if (!stem->told)
-		loop_defer(stem->cells->loop, &stem->later, stem_on_later, stem);
+		stem_do_later(stem);
 }
 
 static void stem_on_exited(struct stem *stem, const struct frame *frame)
@@ -243,6 +252,9 @@ struct stem *stem_open(struct cells *cells, const char *mode, const json_t *file
 
 	int ends[2];
 	uint8_t header[FRAME_HEADER_SIZE];
+	struct errbuf e;
+	if (cells->control_fd < 0 && cells_zygote_start(cells, &e) != 0)
+		log_event(LOG_ERROR, "zygote.failed", "error", e.text, NULL);
 	frame_header(header, FRAME_STEM, stem->id, 0);
 	int failed = cells->control_fd < 0 ? -1 : socket_pair(SOCK_STREAM, ends);
 	if (failed == 0) {
@@ -262,6 +274,11 @@ struct stem *stem_open(struct cells *cells, const char *mode, const json_t *file
 	timer_start_us(&stem->deadline, LOAD_DEADLINE_US);
 	stem_try_flush(stem);
 	return stem;
+}
+
+bool stem_is_idle(const struct stem *stem)
+{
+	return TAILQ_EMPTY(&stem->members);
 }
 
 bool stem_is_usable(const struct stem *stem)
@@ -292,5 +309,5 @@ void stem_close(struct stem *stem)
 	stem->told = true;
 	timer_stop(&stem->deadline);
 	if (TAILQ_EMPTY(&stem->members))
-		loop_defer(stem->cells->loop, &stem->later, stem_on_later, stem);
+		stem_do_later(stem);
 }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void tell_log(const struct run_watcher *watcher, const struct log_row *log)
 {
@@ -39,7 +40,9 @@ struct run_watcher *engine_watch_run(struct engine *engine, struct str tenant, s
 	if (!run)
 		return NULL;
 	struct run_watcher *watcher = mem_alloc(sizeof *watcher);
+	watcher->engine = engine;
 	watcher->run = run;
+	memcpy(watcher->id, run->id, sizeof watcher->id);
 	watcher->event = event;
 	watcher->arg = arg;
 	TAILQ_INSERT_TAIL(&run->watchers, watcher, link);
@@ -53,7 +56,35 @@ void engine_unwatch(struct run_watcher *watcher)
 		return;
 	if (watcher->run)
 		TAILQ_REMOVE(&watcher->run->watchers, watcher, link);
+	else if (watcher->lonely)
+		TAILQ_REMOVE(&watcher->engine->lonely, watcher, link);
 	free(watcher);
+}
+
+void watchers_leave(struct run *run)
+{
+	struct run_watcher *watcher;
+	while ((watcher = TAILQ_FIRST(&run->watchers))) {
+		TAILQ_REMOVE(&run->watchers, watcher, link);
+		watcher->run = NULL;
+		watcher->lonely = run->state <= RUN_WAITING && !run->engine->closing;
+		if (watcher->lonely)
+			TAILQ_INSERT_TAIL(&run->engine->lonely, watcher, link);
+	}
+}
+
+void watchers_return(struct run *run)
+{
+	struct run_watcher *watcher, *next;
+	for (watcher = TAILQ_FIRST(&run->engine->lonely); watcher; watcher = next) {
+		next = TAILQ_NEXT(watcher, link);
+		if (strcmp(watcher->id, run->id) != 0)
+			continue;
+		TAILQ_REMOVE(&run->engine->lonely, watcher, link);
+		TAILQ_INSERT_TAIL(&run->watchers, watcher, link);
+		watcher->lonely = false;
+		watcher->run = run;
+	}
 }
 
 /* A watcher may leave inside its callback, but no other watcher may: each call is for one of them. */
