@@ -79,6 +79,7 @@ local function mark_repeats(reading, conversation)
   end
 end
 
+local TURNS = text.set("but however yet though")
 local WINDOW_BYTES = 60000
 local WINDOW_CONTEXT = 2
 
@@ -274,6 +275,19 @@ local function entity_detail(entity, rule)
   return detail
 end
 
+-- The surer of two readings; the limit that the other names is not lost.
+local function merge(known, candidate)
+  local kept, other = known, candidate
+  if not known or better(candidate, known) then
+    kept, other = candidate, known
+  end
+  local bound = other and offers.bound_of(other)
+  if bound and not kept.rule.limit then
+    kept.bound = bound
+  end
+  return kept
+end
+
 -- Keeps the surest reading of each clause, per dimension and polarity.
 local function consider(found, candidate)
   local clauses = found[candidate.dimension]
@@ -286,10 +300,7 @@ local function consider(found, candidate)
     clause = {}
     clauses[candidate.clause_first] = clause
   end
-  local known = clause[candidate.polarity]
-  if not known or better(candidate, known) then
-    clause[candidate.polarity] = candidate
-  end
+  clause[candidate.polarity] = merge(clause[candidate.polarity], candidate)
 end
 
 local function try_cue(state, sentence, cue, context)
@@ -421,8 +432,23 @@ local function make_item(state, candidate, narrow)
   }
 end
 
+-- "A bit more than I'd hoped, but we can absorb it": what follows "but" is the outcome.
+local function after_but(kept, words)
+  local last = kept[#kept]
+  if not TURNS[words[last.clause_first]] then
+    return kept
+  end
+  local outcome = {}
+  for _, candidate in ipairs(kept) do
+    if candidate.polarity == last.polarity then
+      outcome[#outcome + 1] = candidate
+    end
+  end
+  return outcome
+end
+
 -- What a sentence says about a dimension: one item, or one per clause where the clauses contradict each other.
-local function settle(clauses)
+local function settle(clauses, words)
   local order, kept, yes, no = {}, {}, nil, nil
   for first in pairs(clauses) do
     order[#order + 1] = first
@@ -440,15 +466,18 @@ local function settle(clauses)
     end
     local candidate = plus or minus
     kept[#kept + 1] = candidate
-    if plus and (not yes or better(plus, yes)) then
-      yes = plus
+    if plus then
+      -- "We planned for ten, so it's fine": what follows a limit takes the price.
+      local accepted = yes and offers.bound_of(yes) and not offers.bound_of(plus)
+      yes = merge(yes, plus)
+      yes.accepted = accepted
     end
     if minus and (not no or better(minus, no)) then
       no = minus
     end
   end
   if yes and no then
-    return kept, true
+    return after_but(kept, words), true
   end
   return { yes or no }, false
 end
@@ -465,7 +494,7 @@ local function read_sentence(state, sentence, context)
   for _, dimension in ipairs(state.book.dimensions) do
     local clauses = context.found[dimension.name]
     if clauses then
-      local kept, mixed = settle(clauses)
+      local kept, mixed = settle(clauses, state.reading.words)
       for _, candidate in ipairs(kept) do
         candidate.order, candidate.narrow = sentence.order, mixed
         state.candidates[#state.candidates + 1] = candidate

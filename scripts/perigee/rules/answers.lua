@@ -36,7 +36,9 @@ local YES = {
   always = "plain",
   badly = "sure",
 }
-local NO = text.set("none nope no nah negative unfortunately never hardly sadly regrettably")
+local NO = text.set([[
+  none nothing zero nope no nah negative unfortunately never hardly sadly regrettably
+]])
 -- Phrases of two or more words that open an answer.
 local OPENINGS = {
   { "of", "course", yes = "sure" },
@@ -144,8 +146,10 @@ local ADVERBS = text.set([[
   always probably
 ]])
 local AFTER_NOT = text.set([[
-  yet really no at unfortunately sadly any quite exactly currently actually anymore
+  yet really no at unfortunately sadly any quite exactly currently actually anymore for
 ]])
+
+local ENDS_YES = text.set("and for")
 
 local function short_answer(reading, i, last)
   local words, breaks = reading.words, reading.breaks
@@ -167,7 +171,7 @@ local function short_answer(reading, i, last)
   while k <= last and ADVERBS[words[k]] and not breaks[k] do
     k = k + 1
   end
-  if k > last or breaks[k] or denied and AFTER_NOT[words[k]] or words[k] == "and" then
+  if k > last or breaks[k] or denied and AFTER_NOT[words[k]] or ENDS_YES[words[k]] then
     return denied and "no" or "yes"
   end
   return nil

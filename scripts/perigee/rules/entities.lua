@@ -176,13 +176,14 @@ local AFTER_DAY = text.set([[
   is are was be would will should could can may might must does do did suit suits works work fits
   fit of and or but in at on for to then it please we i you if because so as with without gives give
   leaves stands holds rather instead latest morning afternoon evening onwards sounds seems looks not
-  that this already has have had by before than though since when whatever 's yes no okay ok itself
-  sharp only just being until till
+  a that this already has have had by before than though since when whatever 's yes no okay ok
+  itself sharp only just being until till cause pose present create clash clashes bother
 ]])
 local NEAR = {
   today = 12,
   tonight = 12,
   tomorrow = 24,
+  weekend = 120,
   eod = 12,
   eow = 120,
   eom = 360,
@@ -296,7 +297,7 @@ local function put_plain(reading, slots, i, k, value)
     if grand then
       put(slots, "money", { first = i, last = k, amount = minor_units(value) })
     end
-  elseif is_year then
+  elseif is_year and value % 50 == 0 then
     put(slots, "amount", { first = i, last = k, amount = minor_units(value), bare = true })
   end
 end
@@ -454,10 +455,17 @@ local function read_period(reading, slots, i, last)
   end
 end
 
+local RATED = text.set("# once twice times thousand hundred dollars euros pounds grand each")
+
 local function read_vague(reading, slots, i, last)
   local words = reading.words
   local k = i + 1
-  if words[i] == "a" or words[i] == "an" or words[i] == "next" or words[i] == "half" then
+  -- "$45 a month", "twice a week": how often, not how long
+  local article = words[i] == "a" or words[i] == "an"
+  if article and RATED[words[i - 1] or ""] and UNIT_HOURS[words[k]] then
+    return
+  end
+  if article or words[i] == "next" or words[i] == "half" then
     if VAGUE[words[k]] then
       k = k + 1
     end
@@ -472,6 +480,19 @@ local function read_vague(reading, slots, i, last)
   if hours then
     local factor = VAGUE[words[k - 1]] or VAGUE[words[i + 1]] or VAGUE[words[i]] or 1
     put(slots, "duration", { first = i, last = k, hours = math.floor(hours * factor) })
+  end
+end
+
+-- "by the 28th": a date begins with its article as well as without.
+local function with_articles(reading, dates)
+  local added = {}
+  for at, date in pairs(dates) do
+    if reading.words[at - 1] == "the" and not dates[at - 1] then
+      added[at - 1] = date
+    end
+  end
+  for at, date in pairs(added) do
+    dates[at] = date
   end
 end
 
@@ -521,6 +542,9 @@ function M.read(reading, first, last, slots)
       read_vague(reading, slots, i, last)
     end
     i = i + 1
+  end
+  if slots.date then
+    with_articles(reading, slots.date)
   end
 end
 

@@ -133,8 +133,10 @@ local function nodes_of(raw)
   local known = word_nodes[raw]
   if not known then
     known = {}
-    if raw == "24/7" or raw == "'s" then
+    if raw == "24/7" then
       known[1] = word_node { raw }
+    elseif raw == "is" or raw == "'s" then
+      known[1] = word_node { "is", "'s" } -- "the money's there"
     else
       for k, word in ipairs(text.words(raw)) do
         known[k] = word_node { word }

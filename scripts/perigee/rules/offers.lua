@@ -180,6 +180,15 @@ local function exceeded(candidate, offer)
   return limit and exceeds(limit, offer.entity)
 end
 
+-- The limit that a confirmation names, itself or in another reading of its words.
+function M.bound_of(candidate)
+  if candidate.polarity < 0 or candidate.accepted then
+    return nil
+  end
+  local rule = candidate.rule
+  return candidate.bound or rule.limit and rule.over and candidate.entity and candidate or nil
+end
+
 -- A customer who says yes after the offer has taken it: then the limit was not the end of the matter. Nor was it if
 -- they name another that holds.
 local function taken(state, dimension, offer, limit)
@@ -189,7 +198,7 @@ local function taken(state, dimension, offer, limit)
       and candidate ~= limit
       and candidate.polarity > 0
       and candidate.order > offer.order
-      and not (candidate.rule.limit and candidate.entity and exceeded(candidate, offer))
+      and not (M.bound_of(candidate) and exceeded(M.bound_of(candidate), offer))
     then
       return true
     end
@@ -197,13 +206,13 @@ local function taken(state, dimension, offer, limit)
   return false
 end
 
-local function contradiction(candidate)
+local function contradiction(candidate, bound)
   local against = {}
   for key, value in pairs(candidate) do
     against[key] = value
   end
-  against.polarity, against.confidence, against.claim = -1, 6500, candidate.rule.over
-  against.detail = { limit = candidate.rule.limit, compared = true }
+  against.polarity, against.confidence, against.claim = -1, 6500, bound.rule.over
+  against.detail = { limit = bound.rule.limit, compared = true }
   return against
 end
 
@@ -213,17 +222,18 @@ end
 function M.compare(state)
   local kept = {}
   for _, candidate in ipairs(state.candidates) do
-    local rule, against, void = candidate.rule, nil, false
-    if rule.limit and rule.over and candidate.entity and candidate.polarity > 0 then
-      local offer = last_offer(state.offers, rule.limit)
-      void = candidate.entity.kind == "number"
+    local bound, against, void = M.bound_of(candidate), nil, false
+    if bound then
+      local offer = last_offer(state.offers, bound.rule.limit)
+      void = candidate.entity
+        and candidate.entity.kind == "number"
         and not (offer and in_the_offers_terms(candidate.entity, offer.entity))
       if
         offer
-        and exceeded(candidate, offer)
-        and not taken(state, rule.dimension, offer, candidate)
+        and exceeded(bound, offer)
+        and not taken(state, bound.dimension, offer, candidate)
       then
-        against = contradiction(candidate)
+        against = contradiction(candidate, bound)
         void = offer.order < candidate.order
       end
     end

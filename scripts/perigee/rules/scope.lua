@@ -108,7 +108,8 @@ local function is_conditional(reading, sentence, first, a, last)
   for i = first, a - 1 do
     local word = words[i]
     if CONDITIONS[word] and not (word == "once" and words[i - 1] == "at") then
-      return true
+      -- "I'd appreciate it if …" asks for it.
+      return not (word == "if" and (words[i - 2] == "appreciate" or words[i - 1] == "grateful"))
     end
     if word == "when" and i == first and words[i + 1] ~= "it" then
       return true
