@@ -94,7 +94,7 @@ local function build_gap(size, following)
       if stop then
         return stop, entity
       end
-      if i >= limit or i > last or UNGAPPABLE[words[i]] then
+      if i >= limit or i > last or UNGAPPABLE[words[i]] or r.breaks[i + 1] == ";" then
         return nil
       end
       i = i + 1
