@@ -277,11 +277,11 @@ def a_killed_host_goes_on_where_it_was():
 
 @test
 def a_killed_worker_is_replaced():
-    workers = subprocess.run(["pgrep", "-P", str(host.process.pid)], capture_output=True, text=True).stdout.split()
+    workers = harness.children_of(host.process.pid)
     true(workers, "no worker below the master")
     run = start("wait_twice", {"id": "worker"})
     waits_of(run)
-    os.kill(int(workers[0]), signal.SIGKILL)
+    os.kill(workers[0], signal.SIGKILL)
     until = time.monotonic() + 15
     while True:
         try:

@@ -64,14 +64,10 @@ class Trouble(Host):
 
     def processes(self, name):
         """Of this host: perigee-stem, perigee-cell (the zygote) …, by their command name."""
-        found, below = [], {self.process.pid}
-        table = [line.split(None, 2) for line in subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True).stdout.splitlines()]
-        for _ in range(6):
-            below |= {int(pid) for pid, parent, _ in table if int(parent) in below}
-        for pid, _, comm in table:
-            if int(pid) in below and comm.strip() == name:
-                found.append(int(pid))
-        return found
+        below = harness.children_of(self.process.pid)
+        for pid in below: # grows while it is walked: the whole tree
+            below += harness.children_of(pid)
+        return [pid for pid in below if harness.command_of(pid) == name]
 
     def cpu_seconds(self):
         """Processor time of the host's worker and of everything below it that still lives."""

@@ -8,7 +8,7 @@
         equal(answer.status, 200)
     main(host)
 """
-import http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
+import glob, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
 from urllib.parse import quote
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -50,6 +50,28 @@ def holds(whole, **wanted):
     for key, value in wanted.items():
         if whole.get(key, "absent") != value:
             raise Failure("%s is %r, wanted %r" % (key, whole.get(key, "absent"), value))
+
+
+def children_of(parent):
+    """Processes right below this one, read from /proc: a bare machine has no pgrep."""
+    found = []
+    for stat in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(stat) as f:
+                text = f.read()
+        except OSError:
+            continue
+        if text[text.rindex(")") + 2:].split()[1] == str(parent):
+            found.append(int(stat.split("/")[2]))
+    return sorted(found)
+
+
+def command_of(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as f:
+            return f.read().strip()
+    except OSError:
+        return None
 
 
 class Answer:

@@ -24,7 +24,7 @@ end
 
 return agent "chaos" {
   title = "Does a little of everything",
-  kinds = { item = { index = { "n" } } },
+  kinds = { item = { index = { "n" } }, heard = {} },
   capabilities = {
     twenty = {
       title = "Twenty effects",
@@ -81,7 +81,7 @@ return agent "chaos" {
       input = { deal = "id" },
       output = { ok = "boolean" },
       run = function(input)
-        records.put("item", input.deal .. "-half", { n = 0 })
+        records.put("heard", input.deal, { half = true }) -- its own kind: it comes when it comes
         return { ok = true }
       end,
     },
