@@ -135,7 +135,7 @@ local pain = {
     cue { claim = "Describes a problem", strength = "strong", denied = "Says there is no problem", from = phrases.problem },
     cue { claim = "Describes trouble", denied = "Says there is no trouble", from = phrases.trouble },
     cue { claim = "States a need", denied = "Says there is no need", from = phrases.need },
-    cue { claim = "Says what it is for when asked", strength = "fair", denied = false, after = "purpose", from = phrases.purpose },
+    cue { claim = "Says what it is for when asked", strength = "fair", denied = false, after = "goal", from = phrases.purpose },
     cue { claim = "Names the problem when asked", denied = false, from = phrases.problem_named,
       after = { "(challenge|challenges|pain point|pain points|issues|problems|problem|struggling|struggle|hoping to achieve|trying to achieve|trying to solve|looking to solve|looking to address|goals|prompted|brings you|driving|why now|keeps you up|specific needs|looking to accomplish) * $" } },
   },
@@ -207,6 +207,7 @@ return playbook "meddic" {
   topics = {
     decider = phrases.asks_who_decides,
     purpose = phrases.asks_purpose,
+    goal = phrases.asks_goal,
     access = { "(meet|talk to|speak to|speak with|introduce|reach|involve|bring in) * {boss}", "(meet|introduce|reach) (him|her|them)" },
     support = { "(support|champion|sponsor|back|push|stand behind|on our side|help us|how do you feel) *" },
   },

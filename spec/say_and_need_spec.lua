@@ -1,5 +1,5 @@
--- What one sentence of a customer shows about who decides and what they need, given what the seller said right before (or ""):
--- authority or need with + or -, or nothing of the two. Hints (under 5000) do not count.
+-- What one sentence of a customer shows about who decides and what they need, given what the seller said right
+-- before (or ""): authority or need with + or -, or nothing of the two. Hints (under 5000) do not count.
 
 local conversation = require("perigee.conversation")
 local playbook = require("perigee.playbook")

@@ -34,7 +34,6 @@ local YES = {
   agreed = "soft",
   confirmed = "sure",
   always = "plain",
-  badly = "sure",
 }
 local NO = text.set([[
   none nothing zero nope no nah negative unfortunately never hardly sadly regrettably
