@@ -157,6 +157,7 @@ install: programs
 	install -m 755 $(BUILD)/perigee $(DESTDIR)$(PREFIX)/bin/perigee
 	install -m 755 $(BUILD)/perigee-cell $(DESTDIR)$(PREFIX)/libexec/perigee/perigee-cell
 	install -m 644 perigee.lua LICENSE README.md $(DESTDIR)$(PREFIX)/share/perigee/
+	rm -rf $(DESTDIR)$(PREFIX)/share/perigee/scripts $(DESTDIR)$(PREFIX)/share/perigee/methodology
 	cp -R scripts methodology $(DESTDIR)$(PREFIX)/share/perigee/
 
 clean:

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/landlock.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -68,6 +69,27 @@ check_port(struct doctor *d, const struct settings *s)
 	tell(d, code ? HEALTH_FAIL : HEALTH_OK, "listen", code ? e.text : s->listen);
 }
 
+/* A store that is not there yet is not made here: looking leaves nothing behind. */
+static bool
+is_store_to_come(struct doctor *d, const struct settings *s)
+{
+	static const char scheme[] = "sqlite:";
+	const char *path = s->store + sizeof scheme - 1;
+	char text[4400];
+
+	if (strncmp(s->store, scheme, sizeof scheme - 1) != 0 || !*path || access(path, F_OK) == 0)
+		return false;
+	char *folder = path_folder(path);
+	bool can = access(folder, W_OK) == 0;
+	if (can)
+		snprintf(text, sizeof text, "%.2000s is not there yet: the host makes it", s->store);
+	else
+		snprintf(text, sizeof text, "%.2000s cannot be made: %.2000s is missing or read-only for this user", s->store, folder);
+	tell(d, can ? HEALTH_NOTE : HEALTH_FAIL, "store", text);
+	free(folder);
+	return true;
+}
+
 static void
 check_host(struct doctor *d, const struct settings *s, bool scratch)
 {
@@ -119,7 +141,8 @@ run(const struct command *command, int argc, char **argv)
 		tell(&d, HEALTH_FAIL, "configuration", e.text);
 	} else {
 		tell(&d, HEALTH_OK, "configuration", settings.config ? settings.config : "built-in (no perigee.lua here)");
-		check_host(&d, &settings, false);
+		if (!is_store_to_come(&d, &settings))
+			check_host(&d, &settings, false);
 		check_host(&d, &settings, true);
 		check_port(&d, &settings);
 		if (verbose) {

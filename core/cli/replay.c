@@ -99,15 +99,26 @@ print_side(const char *mark, const char *colour, const json_t *side, const struc
 	buf_free(&out);
 }
 
+/* A run that has not come to its end by itself: its script goes on where the journal stops, and rightly so. */
+static bool
+is_open(const json_t *journal)
+{
+	struct str status = json_member_str(json_member(journal, "run"), "status");
+	return str_is(status, "queued") || str_is(status, "running") || str_is(status, "waiting") || str_is(status, "cancelled");
+}
+
 static int
-print_result(const json_t *result, size_t outcomes, bool json)
+print_result(const json_t *result, const json_t *journal, bool json)
 {
 	struct style style = style_of(STDOUT_FILENO);
 	struct str status = json_member_str(result, "status");
-	bool same = str_is(status, "same");
+	size_t outcomes = json_array_size(json_member(journal, "outcomes"));
+	bool so_far = str_is(status, "incomplete") && is_open(journal), same = so_far || str_is(status, "same");
 
 	if (json) {
 		data_print_one(json_incref((json_t *)(uintptr_t)result), true);
+	} else if (so_far) {
+		printf("%ssame%s so far: %zu outcomes, every effect as recorded; the run had not ended\n", style.green, style.off, outcomes);
 	} else if (same) {
 		printf("%ssame%s: %zu outcomes, every effect as recorded\n", style.green, style.off, outcomes);
 	} else {
@@ -151,7 +162,7 @@ replay(struct host *host, const char *tenant, const json_t *journal, const char 
 	if (r.code)
 		code = cli_fail(cli_exit_code(r.code), "replay: %s", *r.text ? r.text : err_title(r.code));
 	else
-		code = print_result(r.result, json_array_size(json_member(journal, "outcomes")), json);
+		code = print_result(r.result, journal, json);
 	free(r.text);
 	json_decref(r.result);
 	return code;
@@ -189,5 +200,6 @@ run(const struct command *command, int argc, char **argv)
 
 const struct command command_replay = {
 	"replay", "RUN|FILE [OPTIONS]", "Replay a journal against today's scripts; exit 1 and a diff where they differ",
-	"Nothing is stored and no effect is performed: the script gets the recorded outcomes in the recorded order.", run,
+	"Nothing is stored and no effect is performed: the script gets the recorded outcomes in the recorded order.\n"
+	"A run that has not ended is the same so far, exit 0.", run,
 };

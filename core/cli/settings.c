@@ -337,16 +337,23 @@ apply_flags(struct settings *s, const struct setting_flags *flags, struct errbuf
 	return 0;
 }
 
+/* The path of this program, terminated. */
+static bool
+find_self(char *out, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", out, size - 1);
+	out[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
 /* perigee-cell beside this program or one above (a build and its tests), else in ../libexec/perigee (installed). */
 static int
 find_cell_program(struct settings *s, struct errbuf *e)
 {
 	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
-	if (n <= 0)
+	if (!find_self(self, sizeof self))
 		return err_set(e, ERR_UNAVAILABLE, "/proc is not mounted: perigee finds perigee-cell through it");
-	self[n] = '\0';
 	static const char *const places[] = { "perigee-cell", "../perigee-cell", "../libexec/perigee/perigee-cell" };
 	char *folder = path_folder(self);
 	for (size_t i = 0; i < sizeof places / sizeof *places && !s->cell_program; i++) {
@@ -375,12 +382,30 @@ choose_file(struct settings *s, const char *config)
 	s->origin_file = mem_copy(str_of(config ? config : ""));
 }
 
+/* The scripts that came with an installed program, where neither a configuration nor scripts are here; NULL otherwise. */
+static char *
+find_installed_root(const struct settings *s)
+{
+	char self[4096];
+
+	if (s->config || access("scripts", F_OK) == 0 || access("methodology", F_OK) == 0 || !find_self(self, sizeof self))
+		return NULL;
+	char *folder = path_folder(self), *share = path_join(folder, "../share/perigee"), *scripts = path_join(share, "scripts");
+	char *root = access(scripts, R_OK) == 0 ? realpath(share, NULL) : NULL;
+	free(scripts);
+	free(share);
+	free(folder);
+	return root;
+}
+
 /* A root in the file is meant from the file's folder; one on the command line from here. */
 static void
 settle_root(struct settings *s)
 {
 	char *folder = s->config ? path_folder(s->config) : mem_copy(STR("."));
-	if (!s->root) {
+	if (!s->root && (s->root = find_installed_root(s))) {
+		s->origins[find_row("root") - rows] = "installed";
+	} else if (!s->root) {
 		s->root = mem_copy(str_of(folder));
 	} else if (settings_origin(s, "root") == s->origin_file) {
 		char *root = strcmp(s->root, ".") == 0 ? mem_copy(str_of(folder)) : path_join(folder, s->root);
