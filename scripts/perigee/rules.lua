@@ -516,6 +516,7 @@ function M.extract(reading, book)
   for u, utterance in ipairs(reading.conversation.utterances) do
     if utterance.side == "customer" and not utterance.context then
       local turn, topics, asked_topics = seller_turn(reading, u), {}, {}
+      local before = #state.candidates
       local asked = turn and #turn > 0 and { asked_sentence(turn) } or nil
       for k, sentence in ipairs(reading.of_utterance[u]) do
         if not sentence.repeated then
@@ -524,7 +525,10 @@ function M.extract(reading, book)
             topics = topics,
             asked = asked,
             asked_topics = asked_topics,
-            opening = k == 1 or k == 2 and is_interjection(reading.of_utterance[u][1]),
+            opening = k == 1
+              or k == 2
+                and #state.candidates == before
+                and is_interjection(reading.of_utterance[u][1]),
           })
         end
       end
