@@ -255,6 +255,25 @@ local function opening(words, i, last)
   return nil
 end
 
+-- "Nothing so far.", but not "Nothing talks to anything".
+local NOTHING = text.set("none nothing zero")
+local AFTER_NOTHING = text.set("at so yet whatsoever for really left to i we that")
+
+-- Whether a "no" or "nothing" is the answer, and not "no problem" or "nothing talks to anything".
+local function answers_no(reading, i, last)
+  local words = reading.words
+  local following = words[i + 1]
+  if i == last then
+    return true
+  end
+  if NOTHING[words[i]] and not reading.breaks[i + 1] and not AFTER_NOTHING[following] then
+    return false
+  end
+  return not (
+    NOT_AN_ANSWER[following] or following == "one" and i + 1 < last and words[i + 2] ~= "is"
+  )
+end
+
 -- Where an answer begins, past "well" and "to be honest"; and what "I'm afraid so" says.
 local function opening_word(words, sentence)
   local i, last = sentence.first, sentence.last
@@ -290,10 +309,7 @@ function M.read(reading, sentence)
     return nil
   end
   if NO[word] then
-    if
-      i < last
-      and (NOT_AN_ANSWER[following] or following == "one" and i + 1 < last and words[i + 2] ~= "is")
-    then
+    if not answers_no(reading, i, last) then
       return nil
     end
     return "no", "sure"
