@@ -423,6 +423,15 @@ static void recorded_sort(struct run *run)
 		qsort(run->recorded, run->recorded_count, sizeof *run->recorded, compare_recorded);
 }
 
+void recorded_add(struct run *run, uint32_t effect, const char *name, const char *digest)
+{
+	run->recorded = mem_grow(run->recorded, run->recorded_count + 1, sizeof *run->recorded);
+	struct recorded *recorded = &run->recorded[run->recorded_count++];
+	memset(recorded, 0, sizeof *recorded);
+	recorded_set(recorded, effect, str_of(name), str_of(digest));
+	recorded_sort(run);
+}
+
 /* rows: (idx, effect, name, digest, outcome). */
 static void replay_rows(struct run *run, const struct store_result *rows)
 {

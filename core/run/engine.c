@@ -43,6 +43,7 @@ struct tenant *engine_tenant(struct engine *engine, struct str name)
 		return tenant;
 	tenant = mem_alloc(sizeof *tenant);
 	tenant->name = mem_copy(name);
+	tenant->signals_seen = -1;
 	HASH_ADD_KEYPTR(hh, engine->tenants, tenant->name, name.n, tenant);
 	return tenant;
 }

@@ -202,6 +202,9 @@ static void deliver(struct run *run, struct issued *issued)
 		run_move(run, LIST_NONE);
 	run_set_state(run, RUN_RUNNING);
 	if (run->cell) {
+		/* a wait that ended while its script is still being replayed: as if the journal had held it from the start */
+		if (row->effect > run->effects_issued)
+			recorded_add(run, row->effect, row->name, row->digest);
 		run->outcomes_sent++;
 		cell_set_pending(run->cell, run->effects_issued > run->outcomes_sent ? run->effects_issued - run->outcomes_sent : 0);
 		cell_send(run->cell, FRAME_OUTCOME, row->effect, outcome);

@@ -227,6 +227,24 @@ static void sweep_events(struct sweep *sweep, const struct store_result *r)
 	}
 }
 
+/* Another worker, another host or a command line may have put them there. */
+static void sweep_signals(struct sweep *sweep, const struct store_result *r)
+{
+	if (sweep->tenant->signals_seen < 0) {
+		sweep->tenant->signals_seen = store_int(r, 0, 0);
+		return;
+	}
+	for (size_t i = 0; i < r->rows; i++) {
+		struct buf name;
+		buf_init(&name, 1024);
+		struct str run = store_text(r, i, 1), signal = store_text(r, i, 2);
+		buf_addf(&name, "%.*s/%.*s", STR_ARG(run), STR_ARG(signal));
+		waits_check(sweep->engine, "signal", buf_text(&name));
+		buf_free(&name);
+		sweep->tenant->signals_seen = store_int(r, i, 0);
+	}
+}
+
 static void sweep_on_owners(struct store_tx *tx, int code, void *arg)
 {
 	struct sweep *sweep = arg;
@@ -242,8 +260,10 @@ static void sweep_on_owners(struct store_tx *tx, int code, void *arg)
 	}
 	if (sweep->own && code == 0)
 		store_tx_add(write, STATEMENT_runs_owned, STORE_ANY, "t", engine->owner);
-	if (code == 0)
+	if (code == 0) {
 		sweep_events(sweep, store_tx_result(tx, 1));
+		sweep_signals(sweep, store_tx_result(tx, 2));
+	}
 	engine->adopt_own |= code != 0 && sweep->own;
 	if (code != 0)
 		log_event(LOG_ERROR, "recovery.failed", "tenant", sweep->tenant->name, "error", store_tx_error(tx), NULL);
@@ -265,6 +285,7 @@ void engine_recover(struct engine *engine)
 		return;
 	}
 	engine->adopt_own = false;
+	waits_check_some(engine);
 	size_t i;
 	json_t *name;
 	json_array_foreach(names, i, name) {
@@ -278,6 +299,10 @@ void engine_recover(struct engine *engine)
 		struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
 		store_tx_add(tx, STATEMENT_run_owners, STORE_ANY, "");
 		store_tx_add(tx, STATEMENT_events_waiting, STORE_ANY, "");
+		if (tenant->signals_seen < 0)
+			store_tx_add(tx, STATEMENT_signals_last, STORE_ANY, "");
+		else
+			store_tx_add(tx, STATEMENT_signals_after, STORE_ANY, "i", tenant->signals_seen);
 		store_submit_read(tx, sweep_on_owners, sweep);
 	}
 	json_decref(names);

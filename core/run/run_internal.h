@@ -33,6 +33,7 @@ struct tenant {
 	char *name;
 	struct live_bundle *bundle;        /* for new runs; NULL before the first load */
 	size_t runs;                       /* unfinished, owned here */
+	int64_t signals_seen;              /* seq of the last one a sweep saw; -1 before the first sweep */
 	size_t starting;                   /* requests whose row is on its way to the disk */
 	UT_hash_handle hh;
 };
@@ -190,6 +191,7 @@ struct engine {
 	TAILQ_HEAD(run_list_head, run) queue, residents, settling;
 	size_t active;                     /* runs with a cell */
 	size_t residents_count;
+	size_t checked;                    /* how far waits_check_some got */
 	bool draining, closing, jump_queued;
 	bool breathless;                   /* the system gave no descriptor or process: wait before the next cell */
 	bool adopt_own;                    /* runs of ours were forgotten when the store failed */
@@ -233,6 +235,7 @@ void engine_dispatch_event(struct engine *engine, struct tenant *tenant, const c
 /* activation.c */
 void engine_schedule(struct engine *engine);           /* start what may start */
 void run_activate(struct run *run);
+void recorded_add(struct run *run, uint32_t effect, const char *name, const char *digest); /* the cell will issue it: its outcome is sent */
 void run_drop_cell(struct run *run);                   /* the cell is ended, the run goes on without */
 void run_fail(struct run *run, const char *code, const char *message, json_t *more /* taken */);
 /* journal.c */
@@ -255,6 +258,7 @@ void wait_register(struct wait *wait);                 /* its row is on disk */
 void wait_free(struct wait *wait);
 struct wait *wait_find(struct run *run, uint32_t effect);
 void waits_check(struct engine *engine, const char *kind, const char *name);
+void waits_check_some(struct engine *engine);          /* questions and children that other processes may have ended, some at a time */
 void waits_fire_due(struct engine *engine);
 void wait_attach(struct wait *wait, struct issued *issued);
 void wait_look_again(struct wait *wait);

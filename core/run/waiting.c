@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHECKED_PER_SWEEP 200   /* reads for what another process may have decided: bounded, however many wait */
+
 /* ---- the heap of deadlines ---- */
 
 static void heap_put(struct engine *engine, size_t at, struct wait *wait)
@@ -344,6 +346,27 @@ static void wait_expire(struct wait *wait)
 		ok = json_null();
 	}
 	wait_resolve(wait, ok, tx);
+}
+
+void waits_check_some(struct engine *engine)
+{
+	size_t at = 0, left = CHECKED_PER_SWEEP;
+	struct wait_key *key, *next;
+	HASH_ITER(hh, engine->waits, key, next) {
+		if (strncmp(key->text, "approval\n", 9) != 0 && strncmp(key->text, "child\n", 6) != 0)
+			continue;
+		if (at++ < engine->checked)
+			continue;
+		if (left-- == 0)
+			return;
+		engine->checked = at;
+		struct wait *wait, *later;
+		for (wait = TAILQ_FIRST(&key->waits); wait; wait = later) {
+			later = TAILQ_NEXT(wait, named);
+			wait_check(wait);
+		}
+	}
+	engine->checked = 0;
 }
 
 static void wait_due(struct wait *wait)

@@ -262,7 +262,8 @@ def stems_and_zygotes_die_under_load_and_every_run_goes_on():
     finally:
         stop.set()
         thread.join()
-    true(killed[0] > 5, "only %d were killed" % killed[0])
+    true(killed[0] >= 3, # after four quick deaths stems come at the pace of the sweep
+         "only %d were killed" % killed[0])
     for n, run in enumerate(runs):
         ended = host.wait_run(run, "succeeded", "failed", "stuck", seconds=40)
         equal(ended["status"], "succeeded", str(ended["error"]))
