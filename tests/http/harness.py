@@ -33,7 +33,7 @@ def test(function):
 
 def equal(got, wanted, what=""):
     if got != wanted:
-        raise Failure("%sgot %r, wanted %r" % (what and what + ": ", got, wanted))
+        raise Failure("%sgot %r, wanted %r" % (what and "%s: " % (what,), got, wanted))
 
 
 def true(value, what="not so"):

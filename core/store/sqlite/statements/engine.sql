@@ -118,6 +118,17 @@ DELETE FROM waits WHERE run = ?1;
 -- params: id run name payload at
 INSERT INTO signals (id, run, name, payload, at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING;
 
+-- name: signals_last
+-- scope: tenant
+-- params:
+SELECT coalesce(max(seq), 0) FROM signals;
+
+-- name: signals_after
+-- scope: tenant
+-- params: seq
+-- What came since a sweep looked last: other processes put signals into the store without telling this one.
+SELECT seq, run, name FROM signals WHERE seq > ?1 ORDER BY seq LIMIT 1000;
+
 -- name: signal_first
 -- scope: tenant
 -- params: run name
