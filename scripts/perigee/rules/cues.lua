@@ -6,6 +6,7 @@
 --   need+                         need, needs, needed, needing
 --   we * approval                 a gap of up to four words; *7 up to seven; a gap never swallows a negation or
 -- "but"
+--   #                             a number in digits, as the word that it is
 --   <money> <amount> <percent> <number> <duration> <date>     what the reader recognised there
 --   {boss}                        a named set of words
 --   ^ no budget $                 only at the begin and the end of a sentence

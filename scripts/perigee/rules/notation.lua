@@ -133,7 +133,7 @@ local function nodes_of(raw)
   local known = word_nodes[raw]
   if not known then
     known = {}
-    if raw == "24/7" then
+    if raw == "24/7" or raw == "#" then -- "#" is what a number in digits is read as
       known[1] = word_node { raw }
     elseif raw == "is" or raw == "'s" then
       known[1] = word_node { "is", "'s" } -- "the money's there"
