@@ -196,10 +196,20 @@ enum frame_type load_bundle(struct vm *vm, struct str payload, struct buf *out)
 		lua_pushlightuserdata(L, &load);
 		ok = lua_pcall(L, 1, 0, 1) == 0;
 	}
-	if (ok && !watchdog_struck())
-		vm_freeze(vm);
-	else
+	if (!ok || watchdog_struck())
 		describe_failure(&load, L);
 	buf_free(&load.errors);
 	return ok && !load.syntax && !watchdog_struck() ? FRAME_MANIFEST : FRAME_ERROR;
+}
+
+bool load_prepare(struct vm *vm)
+{
+	bool ok;
+
+	watchdog_start(LOAD_CPU_MS);
+	vm_push_function(vm, "prepare");
+	ok = lua_pcall(vm->L, 0, 0, 0) == 0;
+	watchdog_start(0);
+	vm_freeze(vm);
+	return ok && !watchdog_struck();
 }

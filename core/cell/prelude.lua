@@ -526,6 +526,17 @@ local function load()
   return manifest
 end
 
+---What the runtime makes once for all runs, when the manifest is on its way already.
+local function prepare()
+  if not paths["perigee.registry"] then
+    return -- a configuration file has no runtime
+  end
+  local registry = find_module("perigee.registry", true)
+  if registry.prepare then
+    registry.prepare()
+  end
+end
+
 local function run(start)
   if start.spec then
     return find_module("perigee.spec", true).run_file(start.spec, start.filter)
@@ -547,5 +558,6 @@ return {
     error("require is not available in a configuration file (module '" .. tostring(name) .. "')", 2)
   end), { env = env }),
   load = load,
+  prepare = prepare,
   run = run,
 }

@@ -181,6 +181,8 @@ static void load(struct stem *stem, struct str payload)
 	if (!wire_send(SOCKET, type, 0, buf_str(&answer), -1))
 		_exit(EXIT_DONE);
 	buf_free(&answer);
+	if (stem->loaded && !load_prepare(stem->vm))
+		_exit(EXIT_CPU); /* the host loads the bundle anew for the next run, and says so */
 }
 
 static void handle(struct stem *stem)

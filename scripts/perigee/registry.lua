@@ -129,6 +129,22 @@ local function manifests(entries)
   return found
 end
 
+local preparations = {}
+
+---What to do once per bundle, after it was declared and before its first run: every run inherits what it made.
+---@param make fun()
+function registry.before_runs(make)
+  preparations[#preparations + 1] = make
+end
+
+---Called by the cell when the manifest is on its way.
+function registry.prepare()
+  for _, make in ipairs(preparations) do
+    make()
+  end
+  preparations = {}
+end
+
 ---The manifest of the bundle (docs/internals/contracts.md §1).
 ---@return { agents: table, kinds: table, playbooks: table }
 function registry.manifest()

@@ -389,4 +389,30 @@ def sigterm_drains_and_the_runs_go_on_later():
     equal(host.wait_run(run, "succeeded", "failed", "stuck")["status"], "succeeded")
 
 
+@test
+def a_signal_is_heard_whichever_worker_took_it():
+    many = Host(root=host.root, words=["--config", os.path.join(host.root, "perigee.lua")], environment={"PERIGEE_WORKERS": "3"})
+    try:
+        until = time.monotonic() + 10
+        ready = 0
+        while ready < 20:  # in a row: every worker has its scripts
+            ready = ready + 1 if many.get("/v1/agents/engine").status == 200 else 0
+            true(time.monotonic() < until, "a worker has no scripts")
+        runs = [many.start("wait_twice", {"id": "spread-%d" % n}, agent="engine") for n in range(6)]
+        asked = [many.start("ask", {"title": "%d?" % n}, agent="engine") for n in range(4)]
+        for run in runs:
+            for name in ("one", "two"):
+                true(many.post("/v1/runs/%s/signals/%s" % (run, name), {}).status in (200, 202), "refused")
+        until = time.monotonic() + 10
+        while len(many.get("/v1/approvals?status=pending").json["items"]) < len(asked):
+            true(time.monotonic() < until, "not all were asked")
+            time.sleep(0.02)
+        for item in many.get("/v1/approvals?status=pending").json["items"]:
+            equal(many.post("/v1/approvals/" + item["id"], {"decision": "approved"}).status, 200)
+        for run in runs + asked:
+            equal(many.wait_run(run, "succeeded", "failed", seconds=15)["status"], "succeeded")
+    finally:
+        many.stop()
+
+
 main(host)

@@ -17,6 +17,7 @@
 
 local text = require "perigee.text"
 local notation = require "perigee.rules.notation"
+local registry = require "perigee.registry"
 
 local M = {}
 
@@ -168,7 +169,7 @@ local function first_kinds(first)
   return kinds
 end
 
--- Most cues of a bundle never come near to matching: what only a match needs is made when it is first asked for.
+-- What only a match needs is made when it is asked for: by the preparation of a bundle, so that no run pays for it.
 local LATER = {
   match = function(cue)
     return build(cue.tree, 1, finish)
@@ -194,6 +195,17 @@ local CUE = {
   end,
 }
 
+local compiled = {}
+
+registry.before_runs(function()
+  for _, cue in ipairs(compiled) do
+    for key in pairs(LATER) do
+      local _ = cue[key]
+    end
+  end
+  compiled = {}
+end)
+
 --- Compiles one phrase.
 ---@param phrase string
 ---@param sets? table<string,string> the playbook's own named sets
@@ -211,12 +223,14 @@ function M.compile(phrase, sets)
   if tree.empty or not tree.rarest then
     return nil, "a cue needs at least one word that must be there"
   end
-  return setmetatable({
+  local cue = setmetatable({
     phrase = phrase,
     tree = tree,
     trigger = notation.trigger(tree),
     anchored = anchored or false,
   }, CUE)
+  compiled[#compiled + 1] = cue
+  return cue
 end
 
 --- An index of cues by trigger.
