@@ -122,7 +122,7 @@ function build(items, k, following)
     return following
   end
   local rest = build(items, k + 1, following)
-  local kind = item[1]
+  local kind = notation.open(item)[1]
   if kind == "word" then
     return build_word(item, rest)
   end

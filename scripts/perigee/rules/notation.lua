@@ -6,17 +6,21 @@
 -- A tree is a sequence of nodes: { "word", words }, { "gap", size }, { "slot", kind }, { "first" }, { "last" },
 -- { "any", sequences } and { "maybe", sequences }. A sequence knows `empty` (nothing in it must be there), `gap`
 -- (it may begin with a gap), and, where some word must be there, `weight` (how ordinary the rarest such node is)
--- and `rarest` (that node).
+-- and `rarest` (that node). A long choice of plain words stays as it was written until somebody looks into it
+-- (`M.open`).
 
 local text = require "perigee.text"
 local shared = require "perigee.rules.words"
 
 local M = {}
 
-local byte, find, gmatch, sub = string.byte, string.find, string.gmatch, string.sub
+local byte, find, gmatch, gsub, sub =
+  string.byte, string.find, string.gmatch, string.gsub, string.sub
 
 local GAP, MAX_GAP, MAX_GAPS, MAX_BRANCHES, MAX_DEPTH = 4, 9, 4, 400, 8
 local SLOT_WEIGHT = 3
+-- Choices longer than this are read when they are looked into; shorter ones may be all of ordinary words.
+local LONG = 60
 local WORD = "^[%w'\128-\255/#-]+"
 local NOT_PLAIN = "[^%w'\128-\255/#| -]"
 
@@ -88,13 +92,28 @@ local function close(items)
   return items
 end
 
+local expand
+
+--- A node, read if it is still as it was written.
+---@param node table
+---@return table node the same
+function M.open(node)
+  if node.inner then
+    expand(node)
+  end
+  return node
+end
+
 -- A choice of sequences. Those of one plain word each are one set: one look-up instead of one try each.
 local function choice_node(kind, branches)
+  if kind == "any" and #branches == 1 and #branches[1] == 1 then
+    return branches[1][1]
+  end
   local words, rest = {}, {}
   local function sort(list)
     for b = 1, #list do
       local branch = list[b]
-      local only = #branch == 1 and branch[1]
+      local only = #branch == 1 and M.open(branch[1])
       if only and only[1] == "word" then
         local own = only[2]
         for k = 1, #own do
@@ -253,10 +272,22 @@ local function plain_branch(raw)
   return known
 end
 
-local function check_count(branches)
-  if #branches > MAX_BRANCHES then
+local function check_count(count)
+  if count > MAX_BRANCHES then
     fail("more than " .. MAX_BRANCHES .. " alternatives")
   end
+end
+
+function expand(node)
+  local branches = {}
+  for raw in gmatch(node.inner, "[^|]+") do
+    branches[#branches + 1] = plain_branch(raw)
+  end
+  node.inner = nil
+  local made = choice_node(node[1], branches)
+  node[1], node[2] = made[1], made[2]
+  node.empty, node.gap = made.empty, made.gap
+  return made
 end
 
 local function plain_choice(state, closer, kind)
@@ -270,12 +301,13 @@ local function plain_choice(state, closer, kind)
   if known == nil then
     known = false
     if not find(inner, NOT_PLAIN) and not find("|" .. inner .. "|", "|[ ]*|") then
-      local branches = {}
-      for raw in gmatch(inner, "[^|]+") do
-        branches[#branches + 1] = plain_branch(raw)
+      local _, bars = gsub(inner, "|", "|")
+      check_count(bars + 1)
+      known = { kind, inner = inner, empty = kind == "maybe" }
+      known.weight = kind == "any" and bars + 1 or nil
+      if #inner < LONG then
+        known.weight = expand(known).weight
       end
-      check_count(branches)
-      known = choice_node(kind, branches)
     end
     plain_choices[kind][inner] = known
   end
@@ -298,7 +330,7 @@ local function parse_choice(state, closer, kind)
     state.gaps = before
     branches[#branches + 1] = parse_sequence(state, "|" .. closer)
     most = math.max(most, state.gaps)
-    check_count(branches)
+    check_count(#branches)
     c = sub(state.source, state.at, state.at)
     if c == "" then
       fail("no '" .. closer .. "' closes")
@@ -375,7 +407,7 @@ end
 ---@param sequence table one with a `rarest`
 ---@return string[] words, slots as "<kind>"
 function M.trigger(sequence)
-  local node = sequence.rarest
+  local node = M.open(sequence.rarest)
   local trigger = node.trigger
   if not trigger then
     if node[1] == "word" then
@@ -400,7 +432,7 @@ end
 ---@param into table<string, true> slots as "<kind>"
 function M.first(sequence, into)
   for k = 1, #sequence do
-    local item = sequence[k]
+    local item = M.open(sequence[k])
     if item[1] == "word" then
       for _, word in ipairs(item[2]) do
         into[word] = true
