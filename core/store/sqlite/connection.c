@@ -89,6 +89,18 @@ int connection_explain(const struct connection *c, int sqlite_code, const char *
 	return err_set(e, ERR_STORE, "%s: %s: %s (%s)", c->file, doing, advice(sqlite_code), said);
 }
 
+/* SQLite does not wait for the lock that this change needs, whatever its time-out says: several workers open a new store at once. */
+static int write_ahead(sqlite3 *db)
+{
+	int rc = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+
+	for (int waited_ms = 0; (rc & 0xff) == SQLITE_BUSY && waited_ms < OPEN_TIMEOUT_MS; waited_ms += 10) {
+		sqlite3_sleep(10);
+		rc = sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+	}
+	return rc;
+}
+
 static int connection_setup(struct connection *c, const struct folder *folder, bool created, struct errbuf *e)
 {
 	int rc = SQLITE_OK;
@@ -104,7 +116,7 @@ static int connection_setup(struct connection *c, const struct folder *folder, b
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(c->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
 	if (rc == SQLITE_OK && !folder->read_only && c->mode == CONNECTION_WRITE)
-		rc = sqlite3_exec(c->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+		rc = write_ahead(c->db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(c->db, pragmas_common, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
