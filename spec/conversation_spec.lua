@@ -45,6 +45,52 @@ describe("a transcript", function()
     end
   end)
 
+  it("knows speakers by title, initials, commas and roles", function()
+    local sellers = { "Dr. Sam Smith, Account Executive", "Mr. Rep", "Sam Smith, Sales", "Prof. Smith (Seller)" }
+    local customers = {
+      "Ms. Lopez",
+      "Maria K. Lopez",
+      "Lopez, Maria",
+      "Maria Hohenfels, CFO",
+      "Maria (Customer)",
+      "Maria Hohenfels, Vice President of Global Procurement",
+      "J. R. O'Neill Jr.",
+      "Maria Lopez, Buyer",
+    }
+    for _, stamp in ipairs { "", "[00:05] " } do
+      for _, seller in ipairs(sellers) do
+        for _, customer in ipairs(customers) do
+          local text = stamp .. seller .. ": Good day.\n" .. stamp .. customer .. ": We have no budget.\n"
+          local wanted =
+            { { seller, "seller", "Good day." }, { customer, "customer", "We have no budget." } }
+          assert.same(wanted, said(read("transcript", text)))
+        end
+      end
+    end
+  end)
+
+  it("takes no sentence for a speaker", function()
+    local lines = {
+      "Here is the thing: it costs too much.",
+      "Note: it costs too much.",
+      "Well, Maria: it costs too much.",
+      "Sure. Maria: it costs too much.",
+      "So, the short version: it costs too much.",
+      "Three points, really: it costs too much.",
+      "Thanks, Sam: it costs too much.",
+    }
+    for _, line in ipairs(lines) do
+      local got = said(read("transcript", "Rep: Hi.\nCustomer: Hello.\n" .. line .. "\n"))
+      assert.same({ "Customer", "customer", "Hello.\n" .. line }, got[2])
+    end
+  end)
+
+  it("takes anything short behind a time for a speaker", function()
+    local got = said(read("transcript", "[00:01] rep no. 7: Hi.\n[00:05] lopez, m.: Hello.\n"))
+    assert.same({ "rep no. 7", "seller", "Hi." }, got[1])
+    assert.same({ "lopez, m.", "customer", "Hello." }, got[2])
+  end)
+
   it("takes CRLF, a byte order mark and emoji", function()
     local got = said(
       read(

@@ -71,6 +71,71 @@ describe("sales.qualify", function()
   end)
 end)
 
+local GOOD, BAD =
+  "Rep: Does $4,000 fit your budget?\nBob: Yes, that's within our budget.\n",
+  "Rep: Any news?\nBob: We have no budget any more. The project is cancelled.\n"
+
+local function stamped(day, text)
+  return (text:gsub("(%a+): ", "[" .. day .. "T10:00:00] %1: "))
+end
+
+local function said(deal, text)
+  testing.advance(1000)
+  local output = testing.call(
+    "sales.qualify",
+    { deal = deal, conversation = { form = "transcript", text = text } }
+  )
+  return output.scorecards.bant
+end
+
+describe("bad news", function()
+  it("counts when it has no date and what was known has one", function()
+    local deal = testing.id("undated-bad")
+    local before = said(deal, stamped("2025-03-03", GOOD))
+    assert.equal(2, before.dimensions.budget.level)
+    local after = said(deal, BAD)
+    assert.is_true(after.dimensions.budget.red)
+    assert.is_true(after.dimensions.budget.level <= 1)
+    assert.is_true(after.score_bp < before.score_bp)
+  end)
+
+  it("counts when it has a date and what was known has none", function()
+    local deal = testing.id("dated-bad")
+    local before = said(deal, GOOD)
+    local after = said(deal, stamped("2099-03-03", BAD))
+    assert.is_true(after.dimensions.budget.red)
+    assert.is_true(after.score_bp < before.score_bp)
+  end)
+
+  it("counts when neither has a date, and good news answers it", function()
+    local deal = testing.id("no-dates")
+    said(deal, GOOD)
+    assert.is_true(said(deal, BAD).dimensions.budget.red)
+    local again = "Rep: Any news?\nBob: Good news, the budget has been approved.\n"
+    assert.is_false(said(deal, again).dimensions.budget.red)
+  end)
+
+  it("is the last word in undated messages, in their order", function()
+    for round = 1, 8 do
+      local messages = {
+        message("Bob", "customer", "That's within our budget, number " .. round .. "."),
+        message("Sam", "seller", "Great."),
+        message("Bob", "customer", "We have no budget any more, number " .. round .. "."),
+      }
+      for _, last in ipairs { "bad", "good" } do
+        if last == "good" then
+          messages[1], messages[3] = messages[3], messages[1]
+        end
+        local card = testing.call("sales.qualify", {
+          deal = testing.id("messages-" .. last .. round),
+          conversation = { form = "messages", messages = messages },
+        }).scorecards.bant
+        assert.equal(last == "bad", card.dimensions.budget.red)
+      end
+    end
+  end)
+end)
+
 describe("what is known of a deal", function()
   it("is told again by next_action, stage and questions", function()
     local deal = testing.id("told")

@@ -115,6 +115,16 @@ describe("scorecard.fold", function()
     )
   end)
 
+  it("takes what has no time as said when it was recorded, in any order", function()
+    local good, bad =
+      item("budget", 1), item("budget", -1, { said_at = json.null, recorded_at = START + DAY })
+    bad.start = 0
+    assert.is_true(fold({ good, bad }).dimensions.budget.red)
+    assert.same(fold({ good, bad }), fold({ bad, good, bad }))
+    bad.recorded_at = START - DAY
+    assert.is_false(fold({ good, bad }).dimensions.budget.red)
+  end)
+
   it("does not take a limit for an answer to an offer beyond it", function()
     local too_late = item("timeline", -1, { confidence_bp = 8000, detail = { stands = true } })
     local wish = item("timeline", 1, { confidence_bp = 9000, detail = { limit = "delivery" } })

@@ -43,7 +43,6 @@ void call_free(struct call *call)
 	free(call->tenant);
 	free(call->key_id);
 	free(call->text);
-	free(call->claim.key);
 	free(call);
 }
 

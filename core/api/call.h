@@ -14,13 +14,6 @@ struct query_pair {
 	char *name, *value;              /* decoded, owned */
 };
 
-/* The caller's Idempotency-Key, while this request is the one that works under it (idempotency.c). */
-struct claim {
-	char *key;                       /* owned; NULL: none */
-	int64_t at_us;
-	bool again;                      /* a request before was cut short: what it did may be done */
-};
-
 struct call {
 	uint32_t magic;
 	struct api *api;
@@ -31,7 +24,6 @@ struct call {
 	size_t query_count;
 	char *tenant, *key_id;           /* owned; NULL on public routes */
 	uint32_t scopes;                 /* a bit for each enum scope */
-	struct claim claim;
 	json_t *body;                    /* owned; what call_read_body found */
 
 	struct flow flow;                /* of whoever deals with the call now: auth.c, then the handler */

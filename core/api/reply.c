@@ -37,10 +37,7 @@ static void finish(struct call *call, int status, const char *type, struct str b
 	http_reply_header(request, "X-Content-Type-Options", "nosniff");
 	if (!(call->route && call->route->flags & ROUTE_VERSIONED && status < 400))
 		http_reply_header(request, "Cache-Control", "no-store");
-	if (call->claim.key)
-		idempotency_reply(call, request, status, type, body);
-	else
-		http_reply(request, status, type, body);
+	http_reply(request, status, type, body);
 }
 
 static void finish_json(struct call *call, int status, const char *type, const json_t *value)
@@ -169,7 +166,6 @@ struct http_request *call_detach(struct call *call, int status)
 	struct http_request *request = call->request;
 
 	call_count(call, status);
-	idempotency_release(call);
 	call->request = NULL;
 	return request;
 }

@@ -30,7 +30,6 @@ enum route_flags {
 	ROUTE_TEXT = 8,        /* answers text/plain */
 	ROUTE_VERSIONED = 16,  /* ETag, If-Match, If-None-Match */
 	ROUTE_KEY_OPTIONAL = 32, /* public, and shows more to a key */
-	ROUTE_OWN_KEY = 64,    /* a POST that sees to its Idempotency-Key itself */
 };
 
 struct route {

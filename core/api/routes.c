@@ -16,7 +16,7 @@ const struct route routes[] = {
 	ROUTE("GET", "/v1/agents", AGENTS_READ, handle_list_agents, "listAgents", "Agents and their capabilities", .answers = "AgentList"),
 	ROUTE("GET", "/v1/agents/{agent}", AGENTS_READ, handle_get_agent, "getAgent", "One agent", .answers = "Agent"),
 	ROUTE("POST", "/v1/agents/{agent}/{capability}", AGENTS_CALL, handle_call_capability, "callCapability", "Start a run of a capability",
-	      .flags = ROUTE_OWN_KEY, .status = 202, .takes = "Document", .answers = "Started"),
+	      .status = 202, .takes = "Document", .answers = "Started"),
 
 	ROUTE("GET", "/v1/runs", RUNS_READ, handle_list_runs, "listRuns", "Runs, newest first", .flags = ROUTE_LIST, .answers = "RunList",
 	      .query = "agent capability status subject"),

@@ -64,6 +64,12 @@ end
 -- Names that are being defined (they may refer to themselves) and what refers to them so far.
 local defining = {}
 
+-- Within the arguments of schema.optional and its like a name may be one whose schema.define is about to be called:
+-- it stays a reference, which is looked up where the whole is put together.
+local loose = false
+-- Where such a name was written, for the message when it stays unknown.
+local written_at = {}
+
 local function copy(value)
   if type(value) ~= "table" then
     return value
@@ -88,10 +94,36 @@ local function named(name, path)
     defining[bare].used = true
     return make({ ["$ref"] = "#/$defs/" .. bare }, optional == "?")
   end
+  if not types[bare] and loose and string.find(bare, "^[a-z][a-z0-9_]*$") then
+    local json, file, line = { ["$ref"] = "#/$defs/" .. bare }, check.where()
+    written_at[json] = file and file .. ":" .. line
+    return make(json, optional == "?")
+  end
   if not types[bare] then
     fault(path, check.unknown("type", bare, check.keys(types)))
   end
   return make(types[bare], optional == "?")
+end
+
+local function referred(json)
+  local ref = json["$ref"]
+  return type(ref) == "string" and string.match(ref, "^#/%$defs/(.+)$") or nil
+end
+
+-- The names that a made schema refers to must be known by now, or be the one that is being defined.
+local function look_up(json, path)
+  local name = referred(json)
+  if name and defining[name] then
+    defining[name].used = true
+  elseif name and not types[name] then
+    local at = written_at[json] and " (written at " .. written_at[json] .. ")" or ""
+    fault(path, check.unknown("type", name, check.keys(types)) .. at)
+  end
+  for _, value in pairs(json) do
+    if type(value) == "table" and value ~= host.null then
+      look_up(value, path)
+    end
+  end
 end
 
 local compile
@@ -132,6 +164,9 @@ end
 
 function compile(short, path)
   if is_made(short) then
+    if not loose then
+      look_up(short.json, path)
+    end
     return short
   end
   if type(short) == "string" then
@@ -159,6 +194,17 @@ local function compiled(who, short)
   error(result, 0)
 end
 
+-- As above, for what may become part of a definition that is not there yet.
+local function part(who, short)
+  loose = true
+  local ok, result = pcall(compiled, who, short)
+  loose = false
+  if not ok then
+    error(result, 0)
+  end
+  return result
+end
+
 -- Definitions are gathered at the root, where "#/$defs/NAME" looks for them.
 local recursive = {}
 
@@ -166,10 +212,10 @@ local function gather(json, found)
   if type(json) ~= "table" then
     return
   end
-  local name = type(json["$ref"]) == "string" and string.match(json["$ref"], "^#/%$defs/(.+)$")
-  if name and recursive[name] and not found[name] then
-    found[name] = recursive[name]
-    gather(recursive[name], found)
+  local name = referred(json)
+  if name and not found[name] then
+    found[name] = recursive[name] or types[name]
+    gather(found[name], found)
   end
   for _, value in pairs(json) do
     gather(value, found)
@@ -299,14 +345,14 @@ end
 ---@param short perigee.Short
 ---@return perigee.Schema
 function schema.optional(short)
-  return make(compiled("schema.optional", short).json, true)
+  return make(part("schema.optional", short).json, true)
 end
 
 ---The value or JSON null (json.null in Lua).
 ---@param short perigee.Short
 ---@return perigee.Schema
 function schema.nullable(short)
-  local inner = compiled("schema.nullable", short)
+  local inner = part("schema.nullable", short)
   return make({ anyOf = host.array({ inner.json, { type = "null" } }) }, inner.optional)
 end
 
@@ -314,7 +360,7 @@ end
 ---@param short perigee.Short
 ---@return perigee.Schema
 function schema.map(short)
-  return make({ type = "object", additionalProperties = compiled("schema.map", short).json })
+  return make({ type = "object", additionalProperties = part("schema.map", short).json })
 end
 
 ---An object that may have more members than are named.
@@ -324,7 +370,9 @@ function schema.open(short)
   if type(short) ~= "table" or is_made(short) or check.is_list(short) then
     error("schema.open: needs a table of named members", 2)
   end
+  loose = true
   local ok, result = pcall(object, short, "", true)
+  loose = false
   if ok then
     return result
   end
@@ -343,7 +391,7 @@ function schema.any_of(shorts)
   end
   local choices = host.array({})
   for i, short in ipairs(shorts) do
-    choices[i] = compiled("schema.any_of", short).json
+    choices[i] = part("schema.any_of", short).json
   end
   return make({ anyOf = choices })
 end
@@ -395,7 +443,7 @@ end
 function schema.list(short, options)
   local json = bounds("schema.list", options, "minItems", "maxItems")
   json.type = "array"
-  json.items = compiled("schema.list", short).json
+  json.items = part("schema.list", short).json
   return make(json)
 end
 
@@ -405,7 +453,7 @@ end
 ---@return perigee.Schema
 function schema.describe(short, description)
   check.type("schema.describe", "description", description, "string")
-  local inner = compiled("schema.describe", short)
+  local inner = part("schema.describe", short)
   local json = {}
   for key, value in pairs(inner.json) do
     json[key] = value

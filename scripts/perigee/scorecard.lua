@@ -1,6 +1,6 @@
 --- The scorecard: a pure fold of the evidence ledger at a given time.
 -- The same items give the same card in whatever order and however often they come: they are made distinct by id
--- and sorted before anything is counted. The rules:
+-- and sorted before anything is counted. What has no time of its own counts as said when it was recorded. The rules:
 --
 --   level 0  nothing said                     3  said by two people, or again 14 days apart
 --         1  hinted at (below 5000 bp), or    4  level 3, and one of them in writing or from whoever decides
@@ -28,17 +28,26 @@ local ANSWERS_WITHIN = 1500
 local CORROBORATED_AFTER = 14 * DAY
 local LEVEL_POINTS = { [0] = 0, 0, 40, 70, 100 }
 
--- Total order of what was said: time, source, place, id. What has no time comes first.
-local function said_before(a, b)
-  local at_a, at_b = a.said_at or "", b.said_at or ""
-  if at_a == json.null then
-    at_a = ""
-  end
-  if at_b == json.null then
-    at_b = ""
-  end
+--- When something counts as said: the time that its source gives, else the time at which it was recorded.
+---@param item table evidence
+---@return integer|nil unix microseconds
+function M.time_of(item)
+  return dates.micros(item.said_at) or tonumber(item.recorded_at)
+end
+
+-- Undated messages that were recorded together stand in the order in which they came.
+local function turn_of(item)
+  return type(item.detail) == "table" and tonumber(item.detail.turn) or 0
+end
+
+-- Total order of what was said: time, turn, source, place, id. What has no time comes first.
+local function said_before(a, b, at_a, at_b)
   if at_a ~= at_b then
     return at_a < at_b
+  end
+  local turn_a, turn_b = turn_of(a), turn_of(b)
+  if turn_a ~= turn_b then
+    return turn_a < turn_b
   end
   if a.source ~= b.source then
     return tostring(a.source) < tostring(b.source)
@@ -50,14 +59,16 @@ local function said_before(a, b)
 end
 
 local function distinct(items)
-  local seen, list = {}, {}
+  local times, list = {}, {}
   for _, item in ipairs(items) do
-    if not seen[item.id] then
-      seen[item.id] = true
+    if not times[item.id] then
+      times[item.id] = M.time_of(item) or -math.huge
       list[#list + 1] = item
     end
   end
-  table.sort(list, said_before)
+  table.sort(list, function(a, b)
+    return said_before(a, b, times[a.id], times[b.id])
+  end)
   return list
 end
 
@@ -89,7 +100,7 @@ end
 local function weigh(items, dimension, as_of)
   local list = {}
   for k, item in ipairs(items) do
-    local at = dates.micros(item.said_at)
+    local at = M.time_of(item)
     local age = at and as_of and as_of - at or 0
     list[k] = {
       item = item,
@@ -115,16 +126,20 @@ end
 
 -- Denials that nobody took back. A later confirmation answers all earlier denials that are not clearly surer.
 local function standing_denials(list)
-  local standing = {}
+  local standing, surest = {}, {}
+  for k = #list, 1, -1 do
+    local weight = list[k].item.polarity > 0 and list[k].weight or -math.huge
+    surest[k] = math.max(weight, surest[k + 1] or weight)
+  end
   for k, entry in ipairs(list) do
     if entry.item.polarity < 0 and entry.weight >= FORGOTTEN then
-      local answered = false
-      for later = k + 1, #list do
-        if takes_back(entry, list[later]) then
-          answered = true
-        end
+      local later = k + 1
+      -- Nothing later is sure enough: no need to look at each, and a long ledger stays cheap.
+      local possible = list[later] and surest[later] >= entry.weight - ANSWERS_WITHIN
+      while possible and list[later] and not takes_back(entry, list[later]) do
+        later = later + 1
       end
-      if not answered then
+      if not possible or not list[later] then
         standing[#standing + 1] = entry
       end
     end
@@ -252,7 +267,8 @@ local function find_blocker(book, card, worst)
       if
         not best
         or entry.weight > best.weight
-        or entry.weight == best.weight and said_before(best.item, entry.item)
+        or entry.weight == best.weight
+            and said_before(best.item, entry.item, best.at or -math.huge, entry.at or -math.huge)
       then
         blocker, best = dimension.name, entry
       end

@@ -10,6 +10,7 @@ local json = require "perigee.json"
 local playbook = require "perigee.playbook"
 local records = require "perigee.records"
 local rules = require "perigee.rules"
+local scorecard = require "perigee.scorecard"
 local time = require "perigee.time"
 local talk = require "sales.talk"
 local view = require "sales.view"
@@ -34,6 +35,10 @@ local function extract(reading, books, ids)
   local items = {}
   for _, book in ipairs(books) do
     for _, item in ipairs(rules.extract(reading, book)) do
+      if not item.said_at and #ids > 1 then
+        item.detail = item.detail or {}
+        item.detail.turn = item.source
+      end
       item.source = ids[item.source]
       items[#items + 1] = item
     end
@@ -60,11 +65,11 @@ local function read_windows(deal, read, books, ids)
 end
 
 -- The time as of which the deal is judged: when its latest words were said, so that a call read a year later is
--- judged as it stood. Where nothing in the ledger has a time, now.
+-- judged as it stood. What has no time was said when it was recorded; where the ledger is empty, now.
 local function latest(read, ledger)
   local last = dates.micros(read.last_at)
   for _, item in ipairs(ledger) do
-    local at = dates.micros(item.said_at)
+    local at = scorecard.time_of(item)
     if at and (not last or at > last) then
       last = at
     end

@@ -108,6 +108,30 @@ describe("schema", function()
     assert.not_matches("$defs", compiled({ "spec_point" }), nil, true)
   end)
 
+  it("lets a type refer to itself through schema.optional and its like", function()
+    schema.define("reply", {
+      text = "string",
+      replies = schema.optional({ "reply" }),
+      more = schema.optional(schema.list("reply", { max = 2 })),
+      by_name = schema.optional(schema.map(schema.nullable("reply"))),
+    })
+    local leaf = { text = "c" }
+    local value = { text = "a", replies = { { text = "b", replies = { leaf } } }, more = { leaf }, by_name = { x = leaf } }
+    assert.is_true(schema.check("reply", value))
+    leaf.text = 1
+    local ok, found = schema.check("reply", value)
+    assert.is_nil(ok)
+    assert.equal(3, #found)
+  end)
+
+  it("says where a type was named that stays unknown", function()
+    local short = { a = schema.optional({ "strin" }) }
+    local ok, caught = pcall(schema.compile, short)
+    assert.is_false(ok)
+    assert.matches("a: unknown type", caught, nil, true)
+    assert.matches("written at tests/lua/schema_spec.lua:%d+", caught)
+  end)
+
   it("lets a type refer to itself", function()
     schema.define("spec_node", { name = "string", children = { "spec_node" } })
     local leaves = { { name = "b", children = {} }, { name = 1, children = {} } }
@@ -156,7 +180,7 @@ describe("schema", function()
       function() schema.open({ "string" }) end,
       function() schema.any_of("string") end,
       function() schema.define("Message", "string") end,
-      function() schema.map("nothing") end,
+      function() schema.compile(schema.map("nothing")) end,
     }) do
       assert.error_matches(fn, "^tests/lua/schema_spec.lua:%d+: schema%.")
     end

@@ -50,7 +50,21 @@ local ROLE_NAMES = {
 -- "Customer Success", "Client Partner": these work for the seller.
 local SERVING = text.set([[
   success service services partner support care relations engagement executive director manager
+  officer experience insights
 ]])
+-- Titles whose bearers sell, wherever they stand in a label.
+local SELLING_TITLES = {
+  "account executive",
+  "account manager",
+  "sales executive",
+  "sales rep",
+  "sales representative",
+  "sales engineer",
+  "solutions engineer",
+  "solution engineer",
+  "business development",
+}
+local COURTESY = text.set("dr mr mrs ms mx prof sir madam")
 local FREE_MAIL = text.set([[
   gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com me.com aol.com
   gmx.de gmx.net gmx.com web.de proton.me protonmail.com mail.com msn.com
@@ -205,8 +219,17 @@ local function domain_of(address)
   return address and address:lower():match("@([%w.-]+)")
 end
 
+-- "Dr. Sam Smith" and "Smith, Sam" are "sam smith".
 local function normal_name(name)
-  return (name:lower():gsub("%b<>", ""):gsub("[\"']", ""):gsub("^%s+", ""):gsub("%s+$", ""))
+  local plain = name:lower():gsub("%b<>", ""):gsub("[\"']", "")
+  plain = plain:gsub("^%s+", ""):gsub("%s+$", "")
+  local title, rest = plain:match("^(%a+)%.?%s+(.+)$")
+  while title and COURTESY[title] do
+    plain = rest
+    title, rest = plain:match("^(%a+)%.?%s+(.+)$")
+  end
+  local last, first = plain:match("^([^%s,]+),%s*([^%s,]+)$")
+  return first and first .. " " .. last or plain
 end
 
 local function address_of(name)
@@ -242,22 +265,35 @@ local function is_named(speaker, sellers)
   return false
 end
 
-local function by_label(speaker)
-  local inner = speaker:match("[%(%[]([^%)%]]*)[%)%]]")
-  for _, part in ipairs { inner or "", speaker } do
-    local words = {}
-    for word in part:lower():gmatch("%a+") do
-      words[#words + 1] = word
+local function role_in(part, whole)
+  local words = {}
+  for word in part:lower():gmatch("%a+") do
+    words[#words + 1] = word
+  end
+  local joined = " " .. table.concat(words, " ") .. " "
+  for _, title in ipairs(SELLING_TITLES) do
+    if joined:find(" " .. title .. " ", 1, true) then
+      return "seller"
     end
-    for k, word in ipairs(words) do
-      local role = #words == 1 and ROLE_NAMES[word]
-        or (part == inner or #part <= 24) and not SERVING[words[k + 1] or ""] and ROLE_WORDS[word]
-      if role then
-        return role
-      end
+  end
+  for k, word in ipairs(words) do
+    local role = #words == 1 and ROLE_NAMES[word]
+      or (not whole or #part <= 24) and not SERVING[words[k + 1] or ""] and ROLE_WORDS[word]
+    if role then
+      return role
     end
   end
   return nil
+end
+
+-- "Ana (buyer)", "Sam Smith, Sales", "Customer 2": what stands apart from the name first.
+local function by_label(speaker)
+  local inner = speaker:match("[%(%[]([^%)%]]*)[%)%]]")
+  local role = inner and role_in(inner)
+  for part in (speaker:gsub("%b<>", ""):match(",(.*)") or ""):gmatch("[^,]+") do
+    role = role or role_in(part)
+  end
+  return role or role_in(speaker, true)
 end
 
 -- What ties a speaker to colleagues: the mail domain, or the firm in the label.

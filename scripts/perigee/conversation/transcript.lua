@@ -1,7 +1,8 @@
 --- Call transcripts: `[timestamp] Speaker: words`, and the ways in which recorders vary it.
 --   Speaker: words | [00:12] Speaker: words | 00:12 Speaker: words | Speaker (00:12): words | **Speaker:** words
 --   <v Speaker>words (WebVTT) | Speaker  00:12, the words on the lines after it
--- A line that opens no utterance goes on with the one before.
+-- The speaker may come with a title, initials, a role: `Dr. Sam K. Smith, Account Executive:`. After a timestamp
+-- anything short is a speaker. A line that opens no utterance goes on with the one before.
 
 local text = require "perigee.text"
 
@@ -9,12 +10,18 @@ local dates = require "perigee.conversation.dates"
 
 local M = {}
 
-local LONGEST_LABEL = 60
-local PARTICLES = text.set("de van von der den la le al bin da di el of and at - from dos du y")
+local LONGEST_LABEL, MOST_WORDS = 80, 6
+local PARTICLES = text.set("de van von der den la le al bin da di el of and at for - / | & from dos du y")
 local NO_NAMES = text.set([[
   note notes agenda subject date time re fw ps title participants attendees summary duration
   call meeting transcript action to cc topic warning example http https location recording
-  question answer pricing price budget timeline total company
+  question answer pricing price budget timeline total company next step option phase
+  yes no yeah yep thanks thank hi hello hey dear ok okay well sure right look listen also but
+  honestly great good sorry here there the this that these those my our your what how why so
+]])
+-- What may end in a point within a name; single letters may as well.
+local POINTED = text.set([[
+  dr mr mrs ms mx prof sr jr st ing mag dipl hon rev capt col gen lt sgt inc ltd co corp llc esq
 ]])
 local ROLES = text.set([[
   seller customer rep agent client buyer prospect sales ae lead user caller speaker vendor me
@@ -43,28 +50,55 @@ local function skip(line, i, class)
   return e and e + 1 or i
 end
 
--- Whether a label looks like somebody's name: words that begin with a capital, or a role.
-local function names_somebody(label)
-  local bare = label
-  local open = label:find("[%(%[]")
-  if open then
-    bare = label:sub(1, open - 1)
-  end
+-- One part of a label between commas. Returns how many words, how many begin with a capital; nil where it is no name.
+local function count_words(part)
   local count, capitals = 0, 0
-  for word in bare:gmatch("%S+") do
+  for word in part:gmatch("%S+") do
     count = count + 1
-    local b = word:byte()
-    if NO_NAMES[word:lower()] and count == 1 then
+    local bare = word:gsub("%.$", "")
+    local lowered, b = bare:lower(), word:byte()
+    if bare ~= word and #bare > 1 and not POINTED[lowered] and not bare:find("%.") then
+      return nil
+    end
+    if b >= 65 and b <= 90 or b >= 128 or word:find("^%l'%u") then
+      capitals = capitals + 1
+    elseif
+      not (PARTICLES[word] or ROLES[lowered] or POINTED[lowered] or count > 1 and word:find("^%d+$"))
+    then
+      return nil
+    end
+  end
+  return count, capitals
+end
+
+-- Whether a label looks like somebody's name: words that begin with a capital, or a role; then perhaps their title
+-- and firm behind commas.
+local function names_somebody(label)
+  local bare = label:gsub("%s*[%(%[].*$", "")
+  local first = (bare:match("^[%w']+") or ""):lower()
+  if NO_NAMES[first] then
+    return false
+  end
+  local named, parts = false, 0
+  for part in bare:gmatch("[^,]+") do
+    local count, capitals = count_words(part)
+    parts = parts + 1
+    if not count or count < 1 or count > MOST_WORDS or parts > 3 then
       return false
     end
-    if b >= 65 and b <= 90 or b >= 128 then
-      capitals = capitals + 1
-    elseif not (PARTICLES[word] or ROLES[word:lower()] or count > 1 and word:find("^%d+$")) then
+    if parts == 1 then
+      local role = count <= 2 and ROLES[(part:match("%a+") or ""):lower()]
+      named = capitals >= 1 or role and true or false
+    elseif capitals == 0 and not ROLES[part:match("%a*", 2):lower()] then
       return false
     end
   end
-  local single_role = count <= 2 and ROLES[(bare:match("%a+") or ""):lower()]
-  return count >= 1 and count <= 6 and (capitals >= 1 or single_role) and true or false
+  return named
+end
+
+local function count_of_words(label)
+  local _, count = label:gsub("%S+", "")
+  return count
 end
 
 local function clean_label(label)
@@ -100,7 +134,7 @@ local function opening(line)
     return nil, stamp
   end
   local label, inner = clean_label(line:sub(i, colon - 1))
-  if label == "" or label:find("[.?!,;]%s") or label:find("[?!;]") then
+  if not label:find("[%a\128-\255]") or label:find("[?!;]") then
     return nil, stamp
   end
   return label, stamp or inner, skip(line, colon + 1, "[%s*_]"), stamp ~= nil
@@ -146,13 +180,13 @@ local function opens(counts, label, stamped)
   if not label then
     return false
   end
-  if stamped then
+  if stamped and #label <= 60 and count_of_words(label) <= MOST_WORDS or names_somebody(label) then
     return true
   end
-  if names_somebody(label) then
-    return true
-  end
-  return counts[label] >= 2 and not label:find("%s.*%s") and not NO_NAMES[label:lower()]
+  return counts[label] >= 2
+    and not label:find("%s.*%s")
+    and not label:find("[.,]")
+    and not NO_NAMES[label:lower()]
 end
 
 local function close(utterances, current)

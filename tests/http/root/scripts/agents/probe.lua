@@ -75,10 +75,10 @@ return agent "probe" {
     },
     ask = {
       title = "Ask a person",
-      input = { title = "string", body = "any?" },
+      input = { title = "string" },
       output = { decision = "string", note = "string?" },
       run = function(input)
-        local answer = approval.ask { title = input.title, body = input.body, subject = "deal-1", timeout_ms = 60000 }
+        local answer = approval.ask { title = input.title, subject = "deal-1", timeout_ms = 60000 }
         return { decision = answer.decision, note = answer.note }
       end,
     },
