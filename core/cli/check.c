@@ -1,6 +1,7 @@
 /* perigee check: does this bundle load? */
 #include "cli/commands.h"
 #include "cli/host.h"
+#include "cli/names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,7 +105,9 @@ run(const struct command *command, int argc, char **argv)
 	code = host_begin(config, &flags, (struct host_options){ .scratch = true }, &settings, &host);
 	if (code >= 0)
 		return code;
-	code = check_paths(&host, tenant, &words, settings.root);
+	code = names_need_tenant(&host, tenant);
+	if (code < 0)
+		code = check_paths(&host, tenant, &words, settings.root);
 	host_end(&settings, &host);
 	return code;
 }

@@ -1,6 +1,7 @@
 /* perigee events, perigee approvals: lists. */
 #include "cli/commands.h"
 #include "cli/data.h"
+#include "cli/names.h"
 
 static const struct column event_columns[] = {
 	{ "seq", 'i', true }, { "id", 't', true }, { "type", 't', true }, { "source", 't', false }, { "subject", 't', true }, { "data", 'j', true },
@@ -64,7 +65,9 @@ list(const struct command *command, const struct option *options, int argc, char
 	code = host_begin(c->config, flags, (struct host_options){ .without_engine = true, .read_only = true }, &settings, &host);
 	if (code >= 0)
 		return code;
-	code = print_list(&host, c);
+	code = names_need_tenant(&host, c->tenant);
+	if (code < 0)
+		code = print_list(&host, c);
 	host_end(&settings, &host);
 	return code;
 }

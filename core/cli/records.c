@@ -1,6 +1,7 @@
 /* perigee records: what scripts stored. */
 #include "cli/commands.h"
 #include "cli/data.h"
+#include "cli/names.h"
 
 static const struct column record_columns[] = {
 	{ "kind", 't', true }, { "id", 't', true }, { "version", 'i', true }, { "updated_at", 'm', true }, { "run", 't', false },
@@ -16,7 +17,13 @@ list_records(struct host *host, const char *tenant, const char *kind, int64_t li
 	struct store_tx *tx = store_tx_new(host->store, str_of(tenant));
 	store_tx_add(tx, STATEMENT_record_list, STORE_ANY, "tnnnnnnnnit", kind, limit, "");
 	json_t *rows = data_read(tx, record_columns);
-	return rows ? data_print_list(rows, record_columns, json) : EXIT_NO_HOST;
+	if (!rows)
+		return EXIT_NO_HOST;
+	int code = json_array_size(rows) ? -1 : names_need_kind(host, tenant, kind);
+	if (code < 0)
+		return data_print_list(rows, record_columns, json);
+	json_decref(rows);
+	return code;
 }
 
 static int
@@ -29,6 +36,9 @@ show_record(struct host *host, const char *tenant, const char *kind, const char 
 		return EXIT_NO_HOST;
 	json_t *item = json_incref(json_array_get(rows, 0));
 	json_decref(rows);
+	int code = item ? -1 : names_need_kind(host, tenant, kind);
+	if (code >= 0)
+		return code;
 	return item ? data_print_one(item, json)
 	            : cli_fail(EXIT_FAILED, "tenant %s has no %s %s: perigee records %s lists them", tenant, kind, id, kind);
 }
@@ -70,11 +80,12 @@ run(const struct command *command, int argc, char **argv)
 	if (code >= 0)
 		return code;
 	const char *kind = words.items[0];
-	if (history)
+	code = names_need_tenant(&host, tenant);
+	if (code < 0 && history)
 		code = show_history(&host, tenant, kind, words.items[1], limit, json);
-	else if (words.count == 2)
+	else if (code < 0 && words.count == 2)
 		code = show_record(&host, tenant, kind, words.items[1], json);
-	else
+	else if (code < 0)
 		code = list_records(&host, tenant, kind, limit, json);
 	host_end(&settings, &host);
 	return code;

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/host.h"
 #include "cli/invoke.h"
+#include "cli/names.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -152,9 +153,10 @@ run(const struct command *command, int argc, char **argv)
 		json_decref(input);
 		return code;
 	}
-	if ((code = host_load(&session.host, tenant, settings.root, NULL, &e)))
+	code = names_need_tenant(&session.host, tenant);
+	if (code < 0 && (code = host_load(&session.host, tenant, settings.root, NULL, &e)))
 		code = cli_fail(code == ERR_STORE ? EXIT_NO_HOST : EXIT_FAILED, "%s", e.text);
-	else
+	else if (code == 0)
 		code = invoke(&session, tenant, agent, dot + 1, input, trace);
 	if (session.result)
 		print_result(session.result);
@@ -167,6 +169,6 @@ run(const struct command *command, int argc, char **argv)
 const struct command command_run = {
 	"run", "AGENT.CAPABILITY [OPTIONS]", "Run one capability here and print {run, status, output, error}",
 	"The run is durable like any other: it is kept in the store, and `perigee runs` and `perigee replay` know it.\n"
-	"  perigee run sales.qualify --input examples/01-qualified/input.json --trace",
+	"  perigee run sales.qualify --input examples/qualified-call/input.json --trace",
 	run,
 };

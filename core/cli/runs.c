@@ -1,6 +1,7 @@
 /* perigee runs: the list, one run, its journal and its log. */
 #include "cli/commands.h"
 #include "cli/data.h"
+#include "cli/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,13 @@ list_runs(struct host *host, const char *tenant, const struct filters *f)
 	struct store_tx *tx = store_tx_new(host->store, str_of(tenant));
 	store_tx_add(tx, STATEMENT_run_list, STORE_ANY, "ititttt", INT64_MAX, "~", f->limit, f->agent, f->capability, f->status, f->subject);
 	json_t *rows = data_read(tx, run_columns);
-	return rows ? data_print_list(rows, run_columns, f->json) : EXIT_NO_HOST;
+	if (!rows)
+		return EXIT_NO_HOST;
+	int code = f->agent && json_array_size(rows) == 0 ? names_need_agent(host, tenant, f->agent) : -1;
+	if (code < 0)
+		return data_print_list(rows, run_columns, f->json);
+	json_decref(rows);
+	return code;
 }
 
 static int
@@ -71,6 +78,16 @@ show_run(struct host *host, const char *tenant, const char *id, const struct fil
 	return data_print_one(whole, true);
 }
 
+static bool
+is_status(const char *text)
+{
+	static const char *const known[] = { "queued", "running", "waiting", "succeeded", "failed", "cancelled", "stuck" };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strcmp(text, known[i]) == 0)
+			return true;
+	return false;
+}
+
 static int
 run(const struct command *command, int argc, char **argv)
 {
@@ -94,6 +111,8 @@ run(const struct command *command, int argc, char **argv)
 		return code;
 	if ((f.limit = data_limit(limit)) < 0)
 		return EXIT_USAGE;
+	if (f.status && !is_status(f.status))
+		return cli_fail(EXIT_USAGE, "no status %s; known: queued, running, waiting, succeeded, failed, cancelled, stuck", f.status);
 	if ((f.journal || f.log) && words.count == 0)
 		return cli_fail(EXIT_USAGE, "--journal and --log go with a run: perigee runs RUN --journal");
 
@@ -102,7 +121,9 @@ run(const struct command *command, int argc, char **argv)
 	code = host_begin(config, &flags, (struct host_options){ .without_engine = true, .read_only = true }, &settings, &host);
 	if (code >= 0)
 		return code;
-	code = words.count ? show_run(&host, tenant, words.items[0], &f) : list_runs(&host, tenant, &f);
+	code = names_need_tenant(&host, tenant);
+	if (code < 0)
+		code = words.count ? show_run(&host, tenant, words.items[0], &f) : list_runs(&host, tenant, &f);
 	host_end(&settings, &host);
 	return code;
 }

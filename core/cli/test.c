@@ -227,7 +227,7 @@ run(const struct command *command, int argc, char **argv)
 
 const struct command command_test = {
 	"test", "[PATHS] [OPTIONS]", "Run specs (*_spec.lua) inside real cells, under a clock of their own",
-	"Without paths: spec/ and tests/lua/ of the root. Specs read the texts of spec/, tests/lua/ and examples/ through the module perigee.test.\n"
+	"Without paths: spec/ and tests/lua/ of the root. Specs read the texts of spec/, tests/lua/ and examples/ through the module perigee.testing.\n"
 	"Exit 1 when a test failed; a spec that crashes, loops or is killed is a failed test.",
 	run,
 };

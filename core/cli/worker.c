@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOOK_US 1000000      /* how long a tenant that was made beside us waits for its bundle */
+
 struct worker {
 	const struct worker_options *options;
 	struct host host;
@@ -20,7 +22,8 @@ struct worker {
 	struct file_watch *files;
 	struct examples *examples;
 	struct watch on_terminate, on_hangup;
-	struct timer drain_timeout;
+	struct timer drain_timeout, look;
+	json_t *loaded;             /* names of the tenants whose bundle was asked for: a tenant made meanwhile is none of them */
 	bool api_drained, engine_drained, draining;
 	int code;
 };
@@ -67,6 +70,7 @@ reload_tenant(struct worker *w, const char *tenant)
 	struct bundle *bundle = NULL;
 	struct errbuf e;
 
+	json_put(w->loaded, tenant, json_true());
 	if (bundle_collect(w->options->settings->root, tenant, &bundle, &e)) {
 		log_event(LOG_ERROR, "bundle.refused", "tenant", tenant, "error", e.text, NULL);
 		return;
@@ -88,6 +92,21 @@ worker_on_files_changed(void *arg)
 	json_decref(names);
 }
 
+/* A tenant that another process made (`perigee tenant create`) gets its bundle without being told about. */
+static void
+worker_on_look(void *arg)
+{
+	struct worker *w = arg;
+	json_t *names = store_tenant_names(w->host.store), *name;
+	size_t index;
+	if (!w->draining)
+		json_array_foreach(names, index, name)
+			if (!json_member(w->loaded, json_string_value(name)))
+				reload_tenant(w, json_string_value(name));
+	json_decref(names);
+	timer_start_us(&w->look, LOOK_US);
+}
+
 /* Every tenant's bundle, before the first request. A broken one is told and the rest goes on: its author mends it and saves. */
 static void
 load_all(struct worker *w)
@@ -98,6 +117,7 @@ load_all(struct worker *w)
 		struct errbuf e = { "" };
 		json_t *report = NULL;
 		const char *tenant = json_string_value(name);
+		json_put(w->loaded, tenant, json_true());
 		if (host_load(&w->host, tenant, w->options->settings->root, &report, &e)) {
 			if (report)
 				log_faults(tenant, report);
@@ -252,9 +272,19 @@ static int
 setup_bundles(struct worker *w, struct errbuf *e)
 {
 	(void)e;
+	w->loaded = json_object();
+	timer_init(&w->look, w->host.loop, worker_on_look, w);
 	load_all(w);
+	timer_start_us(&w->look, LOOK_US);
 	engine_recover(w->host.engine);
 	return 0;
+}
+
+static void
+teardown_bundles(struct worker *w)
+{
+	timer_fini(&w->look);
+	json_decref(w->loaded);
 }
 
 static int
@@ -315,7 +345,7 @@ static const struct {
 	{ setup_signals, teardown_signals },
 	{ setup_api, teardown_api },
 	{ setup_tenants, NULL },
-	{ setup_bundles, NULL },
+	{ setup_bundles, teardown_bundles },
 	{ setup_files, teardown_files },
 	{ setup_service, NULL },
 	{ setup_examples, teardown_examples },

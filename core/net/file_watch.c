@@ -18,6 +18,12 @@ struct folder {
 	char *path;               /* owned */
 };
 
+/* The folder above one that is watched: tells when that one is made, or made again. */
+struct above {
+	int descriptor;
+	char *below;              /* path of the watched one; owned */
+};
+
 struct file_watch {
 	uint32_t magic;
 	int fd;
@@ -25,6 +31,8 @@ struct file_watch {
 	struct timer quiet;
 	struct folder *folders;
 	size_t count;
+	struct above *aboves;
+	size_t aboves_count;
 	void (*changed)(void *arg);
 	void *arg;
 };
@@ -90,6 +98,46 @@ add_new_folder(struct file_watch *w, const struct inotify_event *event)
 	}
 }
 
+static bool
+is_followed(const struct file_watch *w, int descriptor)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (w->folders[i].descriptor == descriptor)
+			return true;
+	return false;
+}
+
+static int
+add_above(struct file_watch *w, const char *path, struct errbuf *e)
+{
+	const char *slash = strrchr(path, '/');
+	char *above = !slash ? mem_copy(STR(".")) : mem_copy(slash == path ? STR("/") : (struct str){ path, (size_t)(slash - path) });
+	int descriptor = inotify_add_watch(w->fd, above, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
+	int code = descriptor < 0 && errno != ENOENT && errno != ENOTDIR ? err_set(e, ERR_UNAVAILABLE, "watch %s: %s", above, strerror(errno)) : 0;
+	free(above);
+	if (descriptor < 0)
+		return code;
+	w->aboves = mem_grow(w->aboves, w->aboves_count + 1, sizeof *w->aboves);
+	w->aboves[w->aboves_count++] = (struct above){ descriptor, mem_copy(str_of(path)) };
+	return 0;
+}
+
+/* Something was made in a folder above. True when it was one of those to be watched. */
+static bool
+add_awaited(struct file_watch *w, const struct inotify_event *event)
+{
+	for (size_t i = 0; i < w->aboves_count; i++) {
+		if (w->aboves[i].descriptor != event->wd)
+			continue;
+		const char *below = w->aboves[i].below, *slash = strrchr(below, '/');
+		if (!event->len || strcmp(slash ? slash + 1 : below, event->name) != 0)
+			continue;
+		if (add_folder(w, below, NULL)) {}    /* without watches left it is not followed; the reload itself still happens */
+		return true;
+	}
+	return false;
+}
+
 static void
 file_watch_on_readable(int fd, int what, void *arg)
 {
@@ -106,12 +154,13 @@ file_watch_on_readable(int fd, int what, void *arg)
 			struct inotify_event event;
 			memcpy(&event, p, sizeof event);
 			const struct inotify_event *whole = (const struct inotify_event *)(void *)p;
+			bool counts = add_awaited(w, whole) || is_followed(w, event.wd);
 			if (event.mask & IN_IGNORED)
 				forget_folder(w, event.wd);
 			else if ((event.mask & IN_ISDIR) && (event.mask & (IN_CREATE | IN_MOVED_TO)))
 				add_new_folder(w, whole);
 			/* Editors' swap and backup files come and go without meaning. */
-			if (event.len && whole->name[0] != '.' && whole->name[strlen(whole->name) - 1] != '~')
+			if (counts && event.len && whole->name[0] != '.' && whole->name[strlen(whole->name) - 1] != '~')
 				any = true;
 			p += sizeof event + event.len;
 		}
@@ -147,7 +196,8 @@ file_watch_new(struct loop *loop, const char *const *folders, void (*changed)(vo
 	watch_init(&w->readable, loop, w->fd, WATCH_READ, file_watch_on_readable, w);
 	watch_start(&w->readable);
 	for (const char *const *folder = folders; *folder && !code; folder++)
-		code = add_folder(w, *folder, e);
+		if (!(code = add_above(w, *folder, e)))
+			code = add_folder(w, *folder, e);
 	if (code)
 		file_watch_free(w);
 	else
@@ -168,5 +218,8 @@ file_watch_free(struct file_watch *w)
 	for (size_t i = 0; i < w->count; i++)
 		free(w->folders[i].path);
 	free(w->folders);
+	for (size_t i = 0; i < w->aboves_count; i++)
+		free(w->aboves[i].below);
+	free(w->aboves);
 	free(w);
 }

@@ -336,6 +336,9 @@ struct engine_counts engine_counts(const struct engine *engine)
 		else
 			counts.running++;
 	}
-	counts.tenants = HASH_COUNT(engine->tenants);
+	for (const struct tenant *tenant = engine->tenants; tenant; tenant = tenant->hh.next) {
+		counts.tenants++;
+		counts.live += tenant->bundle != NULL;
+	}
 	return counts;
 }

@@ -78,5 +78,5 @@ void engine_replay(struct engine *engine, struct str tenant, const json_t *journ
 
 /* Take over unfinished runs whose owner is gone (start-up, and every few seconds). */
 void engine_recover(struct engine *engine);
-struct engine_counts { size_t running, waiting, cells, tenants; };
+struct engine_counts { size_t running, waiting, cells, tenants, live /* tenants with a bundle */; };
 struct engine_counts engine_counts(const struct engine *engine);

@@ -355,6 +355,15 @@ json_t *store_tenant_names(struct store *store)
 	return store->engine->tenant_names(store->impl);
 }
 
+bool store_is_up(struct store *store)
+{
+	store_check(store);
+	pthread_mutex_lock(&store->lock);
+	bool up = store->up != 0;
+	pthread_mutex_unlock(&store->lock);
+	return up;
+}
+
 int store_owner_register(struct store *store, const char *owner, struct errbuf *e)
 {
 	store_check(store);

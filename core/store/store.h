@@ -77,6 +77,8 @@ MUST_CHECK int store_read_now(struct store_tx *tx, struct errbuf *e);
 const struct store_result *store_tx_result(const struct store_tx *tx, size_t op);
 const char *store_tx_error(const struct store_tx *tx);
 size_t store_tx_failed_op(const struct store_tx *tx);
+/* Loop's thread. Did the last commit reach the disk (perigee_store_up)? */
+bool store_is_up(struct store *store);
 /* One cell; the caller knows row < rows and the column's type (else BUG_ON). Null reads as 0 or an empty slice. */
 int64_t store_int(const struct store_result *r, size_t row, size_t column);
 struct str store_text(const struct store_result *r, size_t row, size_t column);

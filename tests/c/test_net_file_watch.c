@@ -115,6 +115,25 @@ a_folder_made_later_is_watched_too(void **state)
 }
 
 static void
+a_watched_folder_that_was_missing_is_watched_once_it_is_made(void **state)
+{
+	struct place *p = *state;
+	const char *top = p->missing;
+	file_watch_free(p->watch);
+	assert_int_equal(file_watch_new(p->loop, (const char *[]){ top, NULL }, place_on_changed, p, &p->watch, NULL), 0);
+	save(p, "beside.lua");
+	settle(p);
+	assert_int_equal(p->changes, 0);
+	assert_int_equal(mkdir(top, 0700), 0);
+	settle(p);
+	int before = p->changes;
+	assert_int_equal(before, 1);
+	save(p, "missing/sales.lua");
+	settle(p);
+	assert_int_equal(p->changes, before + 1);
+}
+
+static void
 swap_and_backup_files_are_nothing(void **state)
 {
 	struct place *p = *state;
@@ -130,6 +149,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(many_saves_at_once_are_told_once, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(a_folder_made_later_is_watched_too, make_place, drop_place),
+		cmocka_unit_test_setup_teardown(a_watched_folder_that_was_missing_is_watched_once_it_is_made, make_place, drop_place),
 		cmocka_unit_test_setup_teardown(swap_and_backup_files_are_nothing, make_place, drop_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,12 @@ ROOT = os.path.join(HERE, "root")
 DEADLINE = 30
 
 
+def die_with_us():
+    """In the child: a host must not outlive a test that is killed (PR_SET_PDEATHSIG)."""
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+
+
 class Host:
     """`perigee dev` in a process group of its own, on a store that outlives it."""
 
@@ -32,7 +38,8 @@ class Host:
             environment["KILL_AFTER_SYNC"] = str(kill_after)
         self.process = subprocess.Popen(
             [PERIGEE, "dev", "--root", ROOT, "--store", "sqlite:" + store, "--listen", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True, text=True,
+            preexec_fn=die_with_us)
         self.url = None
         self.key = None
         self.said = []

@@ -150,6 +150,17 @@ def test_data(folder):
     test("records KIND ID shows one", code == 0 and json.loads(out)["id"] == "Ada", out + err)
     code, out, err = perigee("records", "greeting", "Ada", "--history", cwd=folder)
     test("records KIND ID --history shows its versions", code == 0 and "hello Ada" in out, out + err)
+    code, out, err = perigee("records", "greetign", cwd=folder)
+    test("records of no kind: the kinds that exist, exit 2", code == 2 and one_line(err) and "greeting" in err, out + err)
+    code, out, err = perigee("runs", "--status", "bogus", cwd=folder)
+    test("runs of no status: those that exist, exit 2", code == 2 and one_line(err) and "succeeded" in err, out + err)
+    code, out, err = perigee("runs", "--agent", "ghost", cwd=folder)
+    test("runs of no agent: those that exist, exit 2", code == 2 and one_line(err) and "greeter" in err, out + err)
+    code, out, err = perigee("runs", "--agent", "greeter", "--status", "stuck", cwd=folder)
+    test("runs of an agent that has none: nothing, exit 0", code == 0, out + err)
+    for words in (["run", "greeter.greet"], ["check"], ["runs"], ["records", "greeting"], ["events"], ["approvals"]):
+        code, out, err = perigee(*words, "--tenant", "ghost", cwd=folder)
+        test("%s of no tenant: those that exist, exit 2" % words[0], code == 2 and one_line(err) and "example" in err, out + err)
     for command in ("events", "approvals"):
         code, out, err = perigee(command, "--json", cwd=folder)
         test("%s --json lists" % command, code == 0 and "items" in json.loads(out or "{}"), out + err)
@@ -209,6 +220,12 @@ def test_settings(folder):
     os.remove(os.path.join(folder, "perigee.lua"))
 
 
+def die_with_us():
+    """In the child: a host must not outlive a test that is killed (PR_SET_PDEATHSIG)."""
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+
+
 class Host:
     """perigee dev or serve, until the listening line."""
 
@@ -216,7 +233,7 @@ class Host:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PERIGEE_")}
         self.log = open(os.path.join(folder, "log"), "w+")
         self.process = subprocess.Popen([PROGRAM, *words, "--listen", "127.0.0.1:0"], cwd=folder, env=environment, stdout=subprocess.PIPE,
-                                        stderr=self.log, bufsize=0)
+                                        stderr=self.log, bufsize=0, preexec_fn=die_with_us)
         running.append(self.process)
         self.lines, self.address, self.key = [], None, None
         began = time.monotonic()

@@ -22,6 +22,12 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 _tests = []
 
 
+def die_with_us():
+    """In the child: a host must not outlive a test that is killed. PR_SET_PDEATHSIG with SIGTERM; the workers and cells below go with it."""
+    import ctypes
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM, 0, 0, 0)
+
+
 class Failure(Exception):
     pass
 
@@ -134,7 +140,7 @@ class Host:
         self.ready = threading.Event()
         self.process = subprocess.Popen([PROGRAM, "dev", "--root", self.root, "--store", self.store, "--listen", "127.0.0.1:0", *self.words],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment,
-                                        cwd=self.folder, start_new_session=True)
+                                        cwd=self.folder, start_new_session=True, preexec_fn=die_with_us, restore_signals=False)
         threading.Thread(target=self._read, args=(self.process.stdout, self.said, self.ready), daemon=True).start()
         if not self.ready.wait(60) or not self.address:
             self.stop()

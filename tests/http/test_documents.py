@@ -191,7 +191,7 @@ def health_tells_whether_the_process_answers_and_takes_work():
     equal(host.get("/health", key=None).json["status"], "ok")
     matches(host.get("/health", key=None).json["version"], r"^\d+\.\d+\.\d+")
     equal(host.get("/health/startup", key=None).json, {"status": "ok"})
-    equal(host.get("/health/ready", key=None).json, {"status": "ok", "checks": {"store": "ok", "cells": "ok", "redis": "off"}})
+    equal(host.get("/health/ready", key=None).json, {"status": "ok", "checks": {"store": "ok", "cells": "ok", "bundles": "ok", "redis": "off"}})
     problem(host.get("/health/other", key=None), 404)
 
 

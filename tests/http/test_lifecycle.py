@@ -79,4 +79,45 @@ def a_stream_is_taken_up_at_the_next_host():
     equal(told[-1][2]["output"], {"payload": 1})
 
 
+@test
+def a_tenant_made_while_it_serves_is_served_without_a_signal():
+    host.perigee("tenant", "create", "late")
+    key = host.make_key(None, "late")
+    until = time.monotonic() + 10
+    while host.get("/v1/agents", key=key).status != 200 and time.monotonic() < until:
+        time.sleep(0.1)
+    equal(host.get("/v1/agents", key=key).status, 200)
+
+
+@test
+def readiness_says_that_the_store_cannot_write_and_when_it_can_again():
+    import resource
+    worker = children_of(host.process.pid)[0]
+    before = resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    true(host.put("/v1/records/note/lost", {"owner": "a"}).status >= 500, "it was written")
+    answer = host.get("/health/ready", key=None)
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, before)
+    equal(answer.status, 503)
+    matches(answer.json["checks"]["store"], "^failed")
+    equal(host.get("/health/ready", key=None).status, 200)
+    equal(host.put("/v1/records/note/kept_again", {"owner": "a"}).status, 201)
+
+
+@test
+def a_host_without_any_bundle_is_not_ready_and_says_why():
+    with tempfile.TemporaryDirectory() as root:
+        os.makedirs(os.path.join(root, "scripts/agents"))
+        with open(os.path.join(root, "scripts/agents/broken.lua"), "w") as f:
+            f.write("local x = = 1\n")
+        broken = Host(root=root)
+        try:
+            for path in ("/health/startup", "/health/ready"):
+                answer = broken.get(path, key=None)
+                equal(answer.status, 503, path)
+                matches(answer.json["checks"]["bundles"], "perigee check")
+            equal(broken.get("/health", key=None).status, 200)
+        finally:
+            broken.stop()
+
+
 main(host)

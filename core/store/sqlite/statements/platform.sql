@@ -60,3 +60,15 @@ WHERE id = ?1 AND tenant = ?2 AND revoked_at IS NULL;
 -- purpose: note that a key was used (callers do this at most once a minute)
 UPDATE keys SET last_used_at = ?2
 WHERE id = ?1;
+
+-- name: probe_write
+-- scope: platform
+-- params: id:text
+-- purpose: the first half of a trial write, after one that failed: the id is no tenant's name
+INSERT INTO tenants (id, title, created_at) VALUES (?1, 'probe', 0);
+
+-- name: probe_undo
+-- scope: platform
+-- params: id:text
+-- purpose: the second half, in the same transaction
+DELETE FROM tenants WHERE id = ?1;

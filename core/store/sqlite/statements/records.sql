@@ -218,3 +218,14 @@ WHERE f.kind = ?1 AND f.field = ?12 AND f.value = ?13 AND (perigee_sort_key(r.bo
   AND (?8 IS NULL OR coalesce(r.body -> ?8, 'null') = ?9)
 ORDER BY perigee_sort_key(r.body -> ?14) DESC, r.id DESC
 LIMIT ?10;
+
+-- name: record_kinds
+-- scope: tenant
+-- params:
+-- purpose: every kind of which there is a record, in order; one step in the key for each
+WITH RECURSIVE steps (kind) AS (
+  SELECT min(kind) FROM records
+  UNION ALL
+  SELECT (SELECT min(kind) FROM records WHERE kind > steps.kind) FROM steps WHERE steps.kind IS NOT NULL
+)
+SELECT kind FROM steps WHERE kind IS NOT NULL;

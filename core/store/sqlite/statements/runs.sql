@@ -111,3 +111,15 @@ ON CONFLICT DO NOTHING;
 -- purpose: forget keys of old, some at a time (index idempotency_oldest)
 DELETE FROM idempotency
 WHERE key IN (SELECT key FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2);
+
+-- name: run_agents
+-- scope: tenant
+-- params:
+-- purpose: the agents of the last thousand runs
+SELECT DISTINCT agent FROM (SELECT agent FROM runs ORDER BY created_at DESC LIMIT 1000) AS latest ORDER BY agent;
+
+-- name: bundle_manifests
+-- scope: tenant
+-- params:
+-- purpose: what the last bundles declare, newest first
+SELECT manifest FROM bundles ORDER BY created_at DESC LIMIT 10;
