@@ -41,6 +41,8 @@ struct effect {
 	void *state;                     /* the handler's own, free()d with the effect */
 };
 
+/* A new UUIDv7 as text, for what an effect creates. An effect that is issued again after a kill may take another: nothing of the first stayed. */
+void effect_new_id(const struct effect *effect, char out[37]);
 const struct effect_row *effect_find(struct str name);
 const struct effect_row *effect_rows(size_t *count);
 /* outcome: taken; goes to the script as "ok". */

@@ -12,19 +12,6 @@ const char effect_schema_events_emit[] =
 	"\"type\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200},\"subject\":{\"type\":[\"string\",\"null\"],\"maxLength\":200},"
 	"\"data\":{},\"id\":{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":200}}}";
 
-/* Without an id of the script's own: one that a second attempt of the same effect makes again. */
-static void own_id(const struct effect *effect, char out[UUID_TEXT_SIZE])
-{
-	uint8_t digest[SHA256_SIZE];
-	struct buf text;
-
-	buf_init(&text, 256);
-	buf_addf(&text, "event %.*s %u", STR_ARG(effect->run_id), effect->number);
-	sha256(text.p, text.n, digest);
-	buf_free(&text);
-	uuid_format(uuid_of_digest(digest), out);
-}
-
 static bool is_too_large(const json_t *data)
 {
 	struct buf text;
@@ -56,7 +43,7 @@ void effect_begin_events_emit(struct effect *effect)
 		return;
 	}
 	if (event.id.n == 0) {
-		own_id(effect, id);
+		effect_new_id(effect, id);
 		event.id = str_of(id);
 	}
 	buf_init(&source, 256);

@@ -36,16 +36,6 @@ static int64_t after_ms(const struct effect *effect, const char *member)
 	return json_is_number(ms) ? effect->now_us + (int64_t)(json_number_value(ms) * 1000.0) : 0;
 }
 
-/* An id that is the same whenever this effect is issued again. */
-static void id_of_effect(const struct effect *effect, const char *what, char out[UUID_TEXT_SIZE])
-{
-	char text[160];
-	int n = snprintf(text, sizeof text, "%s/%.*s/%u", what, STR_ARG(effect->run_id), effect->number);
-	uint8_t digest[SHA256_SIZE];
-	sha256(text, (size_t)n, digest);
-	uuid_format(uuid_of_digest(digest), out);
-}
-
 static void on_committed(struct effect *effect, void (*committed)(struct issued *issued))
 {
 	((struct issued *)effect)->committed = committed;
@@ -100,7 +90,7 @@ static void signal_on_read(struct store_tx *tx, int code, void *arg)
 	const struct store_result *r = store_tx_result(tx, 0);
 	struct str run = json_member_str(effect->args, "run"), given = json_member_str(effect->args, "id");
 	char id[UUID_TEXT_SIZE];
-	id_of_effect(effect, "signal", id);
+	effect_new_id(effect, id);
 	if (code || r->rows == 0) {
 		effect_fail(effect, code ? "store.failed" : "run.unknown", code ? store_tx_error(tx) : "run.signal: no such run", NULL);
 	} else if (run_state_is_final(store_text(r, 0, 4))) {
@@ -150,9 +140,7 @@ static struct run_birth child_birth(const struct effect *effect, const char *id)
 
 static void spawn_committed(struct issued *issued)
 {
-	char id[UUID_TEXT_SIZE];
-	id_of_effect(&issued->effect, "child", id);
-	struct run_birth birth = child_birth(&issued->effect, id);
+	struct run_birth birth = child_birth(&issued->effect, issued->effect.state);
 	run_admit(issued->effect.engine, &birth);
 	engine_schedule(issued->effect.engine);
 }
@@ -162,7 +150,8 @@ void effect_begin_run_spawn(struct effect *effect)
 	struct errbuf e;
 	json_t *errors = json_array();
 	char id[UUID_TEXT_SIZE];
-	id_of_effect(effect, "child", id);
+	effect_new_id(effect, id);
+	effect->state = mem_copy(str_of(id)); /* for spawn_committed */
 	struct run_birth birth = child_birth(effect, id);
 	json_t *input = json_incref((json_t *)(uintptr_t)birth.input);
 	int code = capability_check(effect->manifest, birth.agent, birth.capability, &input, errors, &e);
@@ -219,7 +208,7 @@ void effect_begin_run_join(struct effect *effect)
 void effect_begin_approval_ask(struct effect *effect)
 {
 	char id[UUID_TEXT_SIZE];
-	id_of_effect(effect, "approval", id);
+	effect_new_id(effect, id);
 	const char *run = effect->run_id.p;
 	const char *title = json_string_value(json_member(effect->args, "title"));
 	const json_t *body = json_member(effect->args, "body");

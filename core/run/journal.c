@@ -83,6 +83,11 @@ static bool issued_is_gone(struct issued *issued)
 	return true;
 }
 
+void effect_new_id(const struct effect *effect, char out[UUID_TEXT_SIZE])
+{
+	uuid_format(uuid_new(effect->engine->options.clock, effect->engine->options.rng), out);
+}
+
 void effect_reply(struct effect *effect, json_t *ok)
 {
 	struct issued *issued = (struct issued *)effect;

@@ -231,7 +231,9 @@ static void sweep_events(struct sweep *sweep, const struct store_result *r)
 static void sweep_signals(struct sweep *sweep, const struct store_result *r)
 {
 	if (sweep->tenant->signals_seen < 0) {
+		/* what came between a run's first look and this first sweep */
 		sweep->tenant->signals_seen = store_int(r, 0, 0);
+		waits_check_signals(sweep->engine);
 		return;
 	}
 	for (size_t i = 0; i < r->rows; i++) {

@@ -258,6 +258,7 @@ void wait_register(struct wait *wait);                 /* its row is on disk */
 void wait_free(struct wait *wait);
 struct wait *wait_find(struct run *run, uint32_t effect);
 void waits_check(struct engine *engine, const char *kind, const char *name);
+void waits_check_signals(struct engine *engine);       /* every wait for a signal: reads as many rows as there are */
 void waits_check_some(struct engine *engine);          /* questions and children that other processes may have ended, some at a time */
 void waits_fire_due(struct engine *engine);
 void wait_attach(struct wait *wait, struct issued *issued);

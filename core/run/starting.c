@@ -318,18 +318,13 @@ static void dispatch_on_written(struct store_tx *tx, int code, void *arg)
 	free(dispatch);
 }
 
-/* One run per event and capability: its id is made from both. */
+/* One run per event and capability: the store refuses a second one (runs_of_event). */
 static void dispatch_add(struct dispatch *dispatch, const char *agent, const char *capability)
 {
-	struct buf text;
-	buf_init(&text, 1024);
-	buf_addf(&text, "%s\n%s\n%s\n%s", dispatch->tenant->name, dispatch->event, agent, capability);
-	uint8_t digest[SHA256_SIZE];
-	sha256(text.p, text.n, digest);
-	buf_free(&text);
+	const struct engine_options *options = &dispatch->engine->options;
 	dispatch->runs = mem_grow(dispatch->runs, dispatch->count + 1, sizeof *dispatch->runs);
 	struct dispatched *run = &dispatch->runs[dispatch->count++];
-	uuid_format(uuid_of_digest(digest), run->id);
+	uuid_format(uuid_new(options->clock, options->rng), run->id);
 	run->agent = mem_copy(str_of(agent));
 	run->capability = mem_copy(str_of(capability));
 }

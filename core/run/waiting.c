@@ -348,6 +348,23 @@ static void wait_expire(struct wait *wait)
 	wait_resolve(wait, ok, tx);
 }
 
+static void key_check(struct wait_key *key)
+{
+	struct wait *wait, *later;
+	for (wait = TAILQ_FIRST(&key->waits); wait; wait = later) {
+		later = TAILQ_NEXT(wait, named);
+		wait_check(wait);
+	}
+}
+
+void waits_check_signals(struct engine *engine)
+{
+	struct wait_key *key, *next;
+	HASH_ITER(hh, engine->waits, key, next)
+		if (strncmp(key->text, "signal\n", 7) == 0)
+			key_check(key);
+}
+
 void waits_check_some(struct engine *engine)
 {
 	size_t at = 0, left = CHECKED_PER_SWEEP;
@@ -360,11 +377,7 @@ void waits_check_some(struct engine *engine)
 		if (left-- == 0)
 			return;
 		engine->checked = at;
-		struct wait *wait, *later;
-		for (wait = TAILQ_FIRST(&key->waits); wait; wait = later) {
-			later = TAILQ_NEXT(wait, named);
-			wait_check(wait);
-		}
+		key_check(key);
 	}
 	engine->checked = 0;
 }

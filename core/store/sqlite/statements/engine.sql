@@ -3,11 +3,11 @@
 -- name: run_insert
 -- scope: tenant
 -- params: id agent capability bundle status input subject event spec created_at parent parent_effect depth owner
--- A run is born with fence 1. The same id twice (an event delivered again) changes nothing.
+-- A run is born with fence 1. An event that is delivered again changes nothing: one run per event, agent and capability.
 INSERT INTO runs (id, agent, capability, bundle, status, input, subject, event, spec, created_at, parent, parent_effect, depth, owner,
                   fence, journal_length, effects_issued, cost_nanos, tokens, cpu_us, strikes)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 0, 0, 0, 0, 0, 0)
-ON CONFLICT (id) DO NOTHING;
+ON CONFLICT DO NOTHING;
 
 -- name: run_load
 -- scope: tenant
