@@ -43,15 +43,25 @@ static void release(struct call *call)
 		call_free(call);
 }
 
+void api_handle(struct call *call)
+{
+	call->flowing = false;
+	call->route->handle(call);
+	release(call);
+}
+
 void api_dispatch(struct call *call)
 {
 	struct route_match match;
 
 	call->flowing = false;
 	router_match(http_request_method(call->request), call_path(call), &match);
-	if (call_take_params(call, &match) && call_take_query(call))
-		call->route->handle(call);
-	release(call);
+	if (!call_take_params(call, &match) || !call_take_query(call))
+		release(call);
+	else if (idempotency_applies(call))
+		idempotency_begin(call);
+	else
+		api_handle(call);
 }
 
 /* A proxy on this machine speaks for somebody else. */

@@ -92,13 +92,9 @@ static uint32_t scopes_of(const json_t *words)
 	for (size_t i = 0; i < json_array_size(words); i++) {
 		struct str word = json_str(json_array_get(words, i));
 
-		for (unsigned scope = SCOPE_AGENTS_READ; scope < SCOPES; scope++) {
-			const char *name = scope_name((enum scope)scope);
-			bool family = str_ends(word, ":*") && strncmp(name, word.p, word.n - 1) == 0;
-
-			if (family || str_is(word, name) || str_is(word, "*") || str_is(word, "admin"))
+		for (unsigned scope = SCOPE_AGENTS_READ; scope < SCOPES; scope++)
+			if (scope_is_given(word, (enum scope)scope))
 				bits |= 1u << scope;
-		}
 	}
 	return bits;
 }

@@ -1,5 +1,6 @@
 #include "api/internal.h"
 #include "api/text.h"
+#include "base/crypto.h"
 #include "base/log.h"
 #include "store/row.h"
 
@@ -12,6 +13,7 @@
 #define LIST_LIMIT_MAX 200
 #define LIST_LIMIT 50
 #define IDEMPOTENCY_KEY_MAX 255
+#define CURSOR_DIGEST_SIZE 17     /* hex digits of a SHA-256, and NUL */
 
 /* -- life -- */
 
@@ -43,6 +45,7 @@ void call_free(struct call *call)
 	free(call->tenant);
 	free(call->key_id);
 	free(call->text);
+	free(call->claim.key);
 	free(call);
 }
 
@@ -158,6 +161,60 @@ static bool take_pair(struct call *call, struct str pair)
 	return call->request;
 }
 
+/* A cursor begins with what it was made for: the path and every parameter but cursor and limit. */
+static void list_digest(const struct call *call, char out[CURSOR_DIGEST_SIZE])
+{
+	json_t *list = json_object(), *query = json_object(), *params = json_array();
+	uint8_t digest[SHA256_SIZE];
+	char *text, hex[SHA256_HEX_SIZE];
+
+	for (size_t i = 0; i < call->query_count; i++)
+		if (strcmp(call->query[i].name, "cursor") && strcmp(call->query[i].name, "limit"))
+			json_put_text(query, call->query[i].name, call->query[i].value);
+	for (size_t i = 0; i < ROUTE_PARAMS_MAX && call->params[i]; i++)
+		json_array_append_new(params, json_new_str(str_of(call->params[i])));
+	json_put_text(list, "pattern", call->route->pattern);
+	json_put(list, "params", params);
+	json_put(list, "query", query);
+	text = json_to_text(list);
+	sha256(text, strlen(text), digest);
+	hex_encode(digest, sizeof digest, hex);
+	memcpy(out, hex, CURSOR_DIGEST_SIZE - 1);
+	out[CURSOR_DIGEST_SIZE - 1] = '\0';
+	free(text);
+	json_decref(list);
+}
+
+json_t *call_bind_cursor(const struct call *call, struct str cursor)
+{
+	char digest[CURSOR_DIGEST_SIZE];
+	struct buf b;
+	json_t *bound;
+
+	list_digest(call, digest);
+	buf_init(&b, QUERY_TEXT_MAX);
+	buf_add_text(&b, digest);
+	buf_add_str(&b, cursor);
+	bound = json_new_str(buf_str(&b));
+	buf_free(&b);
+	return bound;
+}
+
+static bool check_cursor(struct call *call)
+{
+	const char *cursor = call_query(call, "cursor");
+	char digest[CURSOR_DIGEST_SIZE];
+
+	if (!cursor || !(call->route->flags & ROUTE_LIST))
+		return true;
+	list_digest(call, digest);
+	if (strncmp(cursor, digest, CURSOR_DIGEST_SIZE - 1) == 0)
+		return true;
+	call_fail(call, ERR_INVALID, "cursor: not one that this list has given with these parameters: take next_cursor of the page before and leave"
+	                             " filters and sort as they were, or none for the first page");
+	return false;
+}
+
 bool call_take_query(struct call *call)
 {
 	struct str rest = http_request_query(call->request);
@@ -171,7 +228,7 @@ bool call_take_query(struct call *call)
 		if (pair.n && !take_pair(call, pair))
 			return false;
 	}
-	return true;
+	return check_cursor(call);
 }
 
 bool call_read_body(struct call *call, bool or_empty)
@@ -212,7 +269,9 @@ bool call_limit(struct call *call, int64_t *limit)
 
 struct str call_cursor(const struct call *call)
 {
-	return str_of(call_query(call, "cursor"));
+	struct str cursor = str_of(call_query(call, "cursor"));
+
+	return cursor.n ? (struct str){ cursor.p + CURSOR_DIGEST_SIZE - 1, cursor.n - CURSOR_DIGEST_SIZE + 1 } : cursor;
 }
 
 bool call_number_cursor(struct call *call, int64_t first, int64_t *out)

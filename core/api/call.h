@@ -14,6 +14,13 @@ struct query_pair {
 	char *name, *value;              /* decoded, owned */
 };
 
+/* The caller's Idempotency-Key, while this request is the one that works under it (idempotency.c). */
+struct claim {
+	char *key;                       /* owned; NULL: none */
+	int64_t at_us;
+	bool again;                      /* a request before was cut short: what it did may be done */
+};
+
 struct call {
 	uint32_t magic;
 	struct api *api;
@@ -24,6 +31,7 @@ struct call {
 	size_t query_count;
 	char *tenant, *key_id;           /* owned; NULL on public routes */
 	uint32_t scopes;                 /* a bit for each enum scope */
+	struct claim claim;
 	json_t *body;                    /* owned; what call_read_body found */
 
 	struct flow flow;                /* of whoever deals with the call now: auth.c, then the handler */
@@ -48,7 +56,8 @@ char *call_actor(const struct call *call);                          /* "key:ID",
 MUST_CHECK bool call_read_body(struct call *call, bool or_empty);
 /* limit of a list (1–200, else 50). False: answered with 400. */
 MUST_CHECK bool call_limit(struct call *call, int64_t *limit);
-struct str call_cursor(const struct call *call);                      /* as sent; empty: first page */
+struct str call_cursor(const struct call *call);                      /* the store's own; empty: first page */
+json_t *call_bind_cursor(const struct call *call, struct str cursor); /* the store's for this list: new reference, a string */
 /* For lists that page by one number; `first` where there is no cursor. False: answered with 400. */
 MUST_CHECK bool call_number_cursor(struct call *call, int64_t first, int64_t *out);
 /* Of the header, without quotes; {NULL,0} when absent. False: answered with 400. */

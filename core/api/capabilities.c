@@ -24,7 +24,7 @@ struct start {
 	struct call *call;
 	char run[64];
 	uint8_t digest[SHA256_SIZE];
-	bool existed;
+	bool existed, empty;             /* empty: sent without a body */
 	json_t *errors;
 	int64_t wait_s, until_us;
 	struct run_watcher *watcher;
@@ -157,6 +157,8 @@ static enum flow_result step_watch(struct flow *flow)
 
 	if (call->code && !start->errors)
 		return call_engine_failed(call);
+	if (call->code && start->empty)
+		return flow_fail(flow, ERR_INVALID, "the body is empty, and %s.%s needs its input as JSON", call->params[0], call->params[1]);
 	if (call->code) {
 		call_problem(call, call->code, 0, call->text, start->errors);
 		return FLOW_DONE;
@@ -228,10 +230,12 @@ void handle_call_capability(struct call *call)
 	static const struct flow_story story = { "capability.call", steps, NULL, call_fini };
 	struct start *start;
 
-	if (!call_read_body(call, true))
+	/* No body stands for {} only where it is said that there is none. */
+	if (!call_read_body(call, str_is(call_header(call, "Content-Length"), "0")))
 		return;
 	start = mem_alloc(sizeof *start);
 	start->call = call;
+	start->empty = !http_request_body(call->request).n;
 	start->wait_s = preference(call_header(call, "Prefer"), "wait");
 	if (start->wait_s > WAIT_MAX_S)
 		start->wait_s = WAIT_MAX_S;

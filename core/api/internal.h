@@ -24,6 +24,13 @@ struct api {
 
 void waits_end_all(struct api *api);
 void api_dispatch(struct call *call);   /* authenticated: on to the handler */
+void api_handle(struct call *call);     /* its handler now; frees the call unless a flow has it */
+/* Idempotency-Key on a POST. Does this call ask for it? */
+bool idempotency_applies(const struct call *call);
+void idempotency_begin(struct call *call);   /* on to api_handle, or the answer of before, 409, 422 */
+/* The answer to a claimed call: keeps it, then sends it. */
+void idempotency_reply(struct call *call, struct http_request *request, int status, const char *type, struct str body);
+void idempotency_release(struct call *call); /* the answer is none to keep */
 void auth_start(struct call *call);     /* ends in api_dispatch or in 401, 403 */
 struct auth_cache *auth_cache_new(void);
 void auth_cache_free(struct auth_cache *cache);

@@ -37,7 +37,10 @@ static void finish(struct call *call, int status, const char *type, struct str b
 	http_reply_header(request, "X-Content-Type-Options", "nosniff");
 	if (!(call->route && call->route->flags & ROUTE_VERSIONED && status < 400))
 		http_reply_header(request, "Cache-Control", "no-store");
-	http_reply(request, status, type, body);
+	if (call->claim.key)
+		idempotency_reply(call, request, status, type, body);
+	else
+		http_reply(request, status, type, body);
 }
 
 static void finish_json(struct call *call, int status, const char *type, const json_t *value)
@@ -97,8 +100,10 @@ void call_reply_page(struct call *call, json_t *page)
 {
 	struct str cursor = json_member_str(page, "next_cursor");
 
-	if (cursor.n)
-		set_link(call, cursor);
+	if (cursor.n) {
+		json_put(page, "next_cursor", call_bind_cursor(call, cursor));
+		set_link(call, json_member_str(page, "next_cursor"));
+	}
 	call_reply(call, 200, page);
 }
 
@@ -166,6 +171,7 @@ struct http_request *call_detach(struct call *call, int status)
 	struct http_request *request = call->request;
 
 	call_count(call, status);
+	idempotency_release(call);
 	call->request = NULL;
 	return request;
 }

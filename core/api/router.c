@@ -25,6 +25,14 @@ const char *scope_name(enum scope scope)
 	return scope_names[scope];
 }
 
+bool scope_is_given(struct str word, enum scope scope)
+{
+	const char *name = scope_name(scope);
+	bool family = word.n > 2 && str_ends(word, ":*") && strncmp(name, word.p, word.n - 1) == 0;
+
+	return family || str_is(word, name) || str_is(word, "*") || str_is(word, "admin");
+}
+
 /* Takes the first segment off a path: "/a/b" gives "a", leaves "/b". False at its end. */
 static bool next_segment(struct str *path, struct str *segment)
 {

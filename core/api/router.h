@@ -22,6 +22,8 @@ enum scope {
 	SCOPES,
 };
 const char *scope_name(enum scope scope);   /* "runs:read" */
+/* Does a word of a key give this scope? "runs:read", "runs:*"; "admin" and "*" give all. */
+bool scope_is_given(struct str word, enum scope scope);
 
 enum route_flags {
 	ROUTE_LIST = 1,        /* answers {items, next_cursor}; takes limit and cursor */
@@ -30,6 +32,7 @@ enum route_flags {
 	ROUTE_TEXT = 8,        /* answers text/plain */
 	ROUTE_VERSIONED = 16,  /* ETag, If-Match, If-None-Match */
 	ROUTE_KEY_OPTIONAL = 32, /* public, and shows more to a key */
+	ROUTE_OWN_KEY = 64,    /* a POST that sees to its Idempotency-Key itself */
 };
 
 struct route {

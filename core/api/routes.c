@@ -16,7 +16,7 @@ const struct route routes[] = {
 	ROUTE("GET", "/v1/agents", AGENTS_READ, handle_list_agents, "listAgents", "Agents and their capabilities", .answers = "AgentList"),
 	ROUTE("GET", "/v1/agents/{agent}", AGENTS_READ, handle_get_agent, "getAgent", "One agent", .answers = "Agent"),
 	ROUTE("POST", "/v1/agents/{agent}/{capability}", AGENTS_CALL, handle_call_capability, "callCapability", "Start a run of a capability",
-	      .status = 202, .takes = "Document", .answers = "Started"),
+	      .flags = ROUTE_OWN_KEY, .status = 202, .takes = "Document", .answers = "Started"),
 
 	ROUTE("GET", "/v1/runs", RUNS_READ, handle_list_runs, "listRuns", "Runs, newest first", .flags = ROUTE_LIST, .answers = "RunList",
 	      .query = "agent capability status subject"),
@@ -40,7 +40,7 @@ const struct route routes[] = {
 	      .flags = ROUTE_LIST, .answers = "VersionList"),
 
 	ROUTE("GET", "/v1/deals/{deal}/evidence", EVIDENCE_READ, handle_list_evidence, "listEvidence", "What is known about a deal, with the words that say so",
-	      .answers = "EvidenceList", .query = "playbook dimension"),
+	      .flags = ROUTE_LIST, .answers = "EvidenceList", .query = "playbook dimension"),
 	ROUTE("GET", "/v1/approvals", APPROVALS_READ, handle_list_approvals, "listApprovals", "What waits for a person's decision", .flags = ROUTE_LIST,
 	      .answers = "ApprovalList", .query = "status"),
 	ROUTE("GET", "/v1/approvals/{approval}", APPROVALS_READ, handle_get_approval, "getApproval", "One approval", .answers = "Approval"),

@@ -224,7 +224,9 @@ static enum flow_result step_answer_cancel(struct flow *flow)
 {
 	struct call *call = flow->owner;
 
-	if (call->code)
+	/* Cancelled by a request of this key that was cut short before it answered? */
+	bool done = call->code == ERR_CONFLICT && call->claim.again && str_is(json_member_str(call->result, "status"), "cancelled");
+	if (call->code && !done)
 		return call_engine_failed(call);
 	json_t *body = json_object();
 	json_put_text(body, "run", call->params[0]);

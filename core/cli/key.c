@@ -1,4 +1,5 @@
 /* perigee key: make, list and revoke API keys. */
+#include "api/router.h"
 #include "cli/commands.h"
 #include "cli/data.h"
 #include "store/keys.h"
@@ -32,6 +33,30 @@ parse_scopes(const char *text)
 	return scopes;
 }
 
+/* -1: go on; else the exit code of a refusal that names the scopes there are. */
+static int
+check_scopes(const json_t *scopes)
+{
+	struct buf known;
+	int code = -1;
+
+	for (size_t i = 0; i < json_array_size(scopes) && code < 0; i++) {
+		struct str word = json_str(json_array_get(scopes, i));
+		bool given = false;
+
+		for (unsigned scope = SCOPE_AGENTS_READ; scope < SCOPES; scope++)
+			given |= scope_is_given(word, (enum scope)scope);
+		if (given)
+			continue;
+		buf_init(&known, 1000);
+		for (unsigned scope = SCOPE_AGENTS_READ; scope < SCOPES; scope++)
+			buf_addf(&known, "%s ", scope_name((enum scope)scope));
+		code = cli_fail(EXIT_USAGE, "no scope '%.*s': there are %sand *; records:* is both of a family", STR_ARG(word), buf_text(&known));
+		buf_free(&known);
+	}
+	return code;
+}
+
 static int
 create(struct host *host, const struct wishes *w)
 {
@@ -45,6 +70,11 @@ create(struct host *host, const struct wishes *w)
 	if (*tenant && !store_tenant_exists(host->store, str_of(tenant)))
 		return cli_fail(EXIT_USAGE, "no tenant %s: perigee tenant create %s makes it, perigee tenant list shows what there is", tenant, tenant);
 	json_t *scopes = parse_scopes(w->scopes);
+	int refused = check_scopes(scopes);
+	if (refused >= 0) {
+		json_decref(scopes);
+		return refused;
+	}
 	struct key_request request = {
 		.tenant = str_of(tenant), .scopes = scopes, .title = w->title ? w->title : "made on the command line",
 		.expires_at_us = lifetime_ms ? clock_now_us(&host->clock) + lifetime_ms * 1000 : 0,

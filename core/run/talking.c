@@ -37,12 +37,33 @@ static void telling_finish(struct telling *telling, int code, json_t *result /* 
 	free(telling);
 }
 
+/* Is this what the store holds as canonical JSON? */
+static bool json_is_stored(const json_t *value, const struct store_result *r, size_t column)
+{
+	char *text = value ? json_to_text(value) : NULL;
+	bool same = text ? str_is(store_text(r, 0, column), text) : store_is_null(r, 0, column);
+	free(text);
+	return same;
+}
+
 /* ---- signals ---- */
+
+/* The id was there before: with the same words? */
+static bool signal_is_known(const struct telling *telling, const struct store_result *r)
+{
+	return r->rows && str_is(store_text(r, 0, 0), telling->target) && str_is(store_text(r, 0, 1), telling->name) &&
+	       json_is_stored(telling->body, r, 2);
+}
 
 static void signal_on_written(struct store_tx *tx, int code, void *arg)
 {
 	struct telling *telling = arg;
 	char name[300];
+	if (code == 0 && store_tx_result(tx, 0)->changed == 0 && !signal_is_known(telling, store_tx_result(tx, 1))) {
+		telling_finish(telling, ERR_IDEMPOTENCY, NULL, "a signal with this id was there before, and it was another one");
+		store_tx_free(tx);
+		return;
+	}
 	json_t *result = json_object();
 	json_put_text(result, "id", telling->id);
 	json_put_text(result, "run", telling->target);
@@ -70,6 +91,7 @@ static void signal_on_looked(struct store_tx *tx, int code, void *arg)
 		struct store_tx *write = store_tx_new(telling->engine->options.store, str_of(telling->tenant));
 		store_tx_add(write, STATEMENT_signal_insert, STORE_ANY, "tttji", telling->id, telling->target, telling->name, telling->body,
 		             clock_now_us(telling->engine->options.clock));
+		store_tx_add(write, STATEMENT_signal_known, STORE_ANY, "t", telling->id);
 		store_submit_write(write, signal_on_written, telling);
 	}
 	store_tx_free(tx);
@@ -139,10 +161,23 @@ void engine_decide_approval(struct engine *engine, struct str tenant, struct str
 
 /* ---- events ---- */
 
+static bool event_is_known(const struct telling *telling, const struct store_result *r)
+{
+	const json_t *event = telling->body;
+	return r->rows && str_equal(store_text(r, 0, 0), json_member_str(event, "type")) &&
+	       str_equal(store_text(r, 0, 1), json_member_str(event, "source")) &&
+	       str_equal(store_text(r, 0, 2), json_member_str(event, "subject")) && json_is_stored(json_member(event, "data"), r, 3);
+}
+
 static void event_on_written(struct store_tx *tx, int code, void *arg)
 {
 	struct telling *telling = arg;
 	bool repeated = code == 0 && store_tx_result(tx, 0)->changed == 0;
+	if (repeated && !event_is_known(telling, store_tx_result(tx, 1))) {
+		telling_finish(telling, ERR_IDEMPOTENCY, NULL, "an event with this id was there before, and it was another one: take a new id");
+		store_tx_free(tx);
+		return;
+	}
 	if (code == 0 && !repeated)
 		engine_dispatch_event(telling->engine, engine_tenant(telling->engine, str_of(telling->tenant)), telling->id, telling->body);
 	json_t *result = json_object();
@@ -173,5 +208,6 @@ void engine_emit_event(struct engine *engine, struct str tenant, const json_t *e
 	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
 	store_tx_add(tx, STATEMENT_event_insert, STORE_ANY, "tsstjin", telling->id, type, source, subject, json_member(event, "data"),
 	             clock_now_us(engine->options.clock));
+	store_tx_add(tx, STATEMENT_event_known, STORE_ANY, "t", telling->id);
 	store_submit_write(tx, event_on_written, telling);
 }

@@ -176,3 +176,50 @@ json_t *evidence_list_json(const struct store_result *r, enum row_times times)
 	json_put(list, "items", items);
 	return list;
 }
+
+/* -- pages ---------------------------------------------------------------------------------------------------------- */
+
+/* A position is [said_at or "", source, start, id] of the last item. */
+int evidence_tx_page(struct store_tx *tx, const struct evidence_query *query, size_t *op, struct errbuf *e)
+{
+	struct str none = { NULL, 0 }, said_at = none, source = none, id = none;
+	json_t *position = NULL;
+	int64_t start = 0;
+	int code = 0;
+
+	if (query->cursor.n > 0) {
+		position = cursor_decode(query->cursor, 4, e);
+		if (position == NULL)
+			return ERR_INVALID;
+		said_at = json_str(json_array_get(position, 0));
+		source = json_str(json_array_get(position, 1));
+		start = json_integer_value(json_array_get(position, 2));
+		id = json_str(json_array_get(position, 3));
+		if (said_at.p == NULL || source.p == NULL || id.p == NULL || !json_is_integer(json_array_get(position, 2)))
+			code = err_set(e, ERR_INVALID, "cursor: not one that this list has given");
+	}
+	if (code == 0)
+		*op = store_tx_add(tx, STATEMENT_evidence_page, STORE_ANY, "sssissis", query->deal, or_null(query->playbook),
+		    or_null(query->dimension), page_limit(query->limit) + 1, said_at, source, start, id);
+	json_decref(position);
+	return code;
+}
+
+json_t *evidence_page_json(const struct store_result *r, int64_t asked)
+{
+	size_t limit = (size_t)page_limit(asked), n = r->rows > limit ? limit : r->rows;
+	json_t *items = json_array(), *position = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, evidence_json(r, i, ROW_TIMES_TEXT));
+	if (r->rows > limit) {
+		struct str said_at = store_text(r, n - 1, COLUMN_SAID_AT);
+
+		position = json_array();
+		json_array_append_new(position, json_new_str(said_at.p != NULL ? said_at : STR("")));
+		json_array_append_new(position, json_new_str(store_text(r, n - 1, COLUMN_SOURCE)));
+		json_array_append_new(position, json_integer(store_int(r, n - 1, COLUMN_START)));
+		json_array_append_new(position, json_new_str(store_text(r, n - 1, COLUMN_ID)));
+	}
+	return page_json(items, position);
+}

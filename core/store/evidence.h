@@ -28,5 +28,12 @@ void evidence_tx_insert(struct store_tx *tx, const char *id, struct str deal, co
 
 /* In the order in which things were said. playbook, dimension: empty for all. */
 size_t evidence_tx_list(struct store_tx *tx, struct str deal, struct str playbook, struct str dimension);
+/* The same in pages. */
+struct evidence_query {
+	struct str deal, playbook, dimension, cursor;    /* empty: all, all, the first page */
+	int64_t limit;
+};
+MUST_CHECK int evidence_tx_page(struct store_tx *tx, const struct evidence_query *query, size_t *op, struct errbuf *e);
+json_t *evidence_page_json(const struct store_result *r, int64_t limit);                       /* {items, next_cursor}, times as text */
 json_t *evidence_json(const struct store_result *r, size_t row, enum row_times times);         /* ITEM with id, run, recorded_at */
 json_t *evidence_list_json(const struct store_result *r, enum row_times times);                /* {items} */

@@ -357,6 +357,12 @@ def test_serve(folder):
     test("key create prints a key", code == 0 and key, text + err)
     test("SIGHUP reloads scripts",
          eventually(lambda: "reloaded Di" in host.call("POST", "/v1/agents/greeter/greet", {"name": "Di"}, key)[1]), host.call("GET", "/health"))
+    for scopes in ("bogus:read", "runs:read,bogus", "bogus:*", ":*", "runs:"):
+        code, text, err = perigee("key", "create", "--scopes", scopes, cwd=folder)
+        test("key create refuses the scopes %s and names those there are" % scopes,
+             code == 2 and text == "" and "runs:read " in err and "events:write" in err and err.count("\n") == 1, text + err)
+    code, text, err = perigee("key", "create", "--scopes", "runs:read,records:*,admin", cwd=folder)
+    test("key create takes the scopes there are", code == 0 and "key: " in text, text + err)
     code, text, err = perigee("key", "list", "--json", cwd=folder)
     items = json.loads(text or "{}").get("items", [])
     test("key list shows keys and no secret", code == 0 and any(k["title"] == "test" for k in items) and key not in text, text + err)

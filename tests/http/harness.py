@@ -216,6 +216,18 @@ class Host:
     def delete(self, path, **more):
         return self.call("DELETE", path, **more)
 
+    def pages(self, path, count):
+        """The items of a whole list, which has so many pages, by its links."""
+        items, pages = [], 0
+        while path:
+            answer = self.get(path)
+            equal(answer.status, 200, answer)
+            items += answer.json["items"]
+            pages += 1
+            path = answer.json["next_cursor"] and re.match(r'^<([^>]+)>; rel="next"$', answer.header("Link")).group(1)
+        equal(pages, count, "pages")
+        return items
+
     def run(self, capability, body, wait=20, agent="probe", **headers):
         """Call and stay until it has ended."""
         answer = self.post("/v1/agents/%s/%s" % (agent, capability), body,

@@ -101,7 +101,7 @@ def many_runs_at_once_all_end():
 @test
 def unknown_agents_and_capabilities_are_404_with_the_names_that_exist():
     problem(host.post("/v1/agents/prob/echo", {"text": "x"}), 404, "not.found", "probe")
-    body = problem(host.post("/v1/agents/probe/ech", {"text": "x"}), 404, "not.found", "ask, cite, echo, fail, hear")
+    body = problem(host.post("/v1/agents/probe/ech", {"text": "x"}), 404, "not.found", "ask, cite, cite_many, echo, fail, hear")
     true("errors" not in body, "errors in a 404")
     equal(body["instance"], "/v1/agents/probe/ech")
     problem(host.post("/v1/agents/probe/../probe", {}), 404)
@@ -121,9 +121,14 @@ def input_off_its_schema_is_422_with_pointers():
 
 
 @test
-def no_body_is_an_empty_object():
+def a_declared_absence_of_a_body_is_an_empty_object_where_that_is_an_input():
     equal(host.post("/v1/agents/probe/fail", None, headers={"Prefer": "wait=10"}).json["error"]["code"], "probe.tired")
-    problem(host.post(ECHO, None), 422, "input.schema")
+    problem(host.post(ECHO, None), 400, "request.invalid", "empty")
+    problem(host.post("/v1/agents/probe/nothing", None), 404)
+    head = b"POST /v1/agents/probe/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer " + host.key.encode() + b"\r\n"
+    for capability in (b"fail", b"echo"):
+        for rest in (b"\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"):
+            problem(parse_answers(host.raw(head % capability + rest))[0], 400, "request.invalid", "missing")
 
 
 @test

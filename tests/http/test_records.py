@@ -180,6 +180,15 @@ def a_cursor_belongs_to_its_list():
     cursor = host.get("/v1/records/loose?limit=1").json["next_cursor"]
     equal(host.get("/v1/records/loose?limit=1&cursor=" + cursor).status, 200)
     problem(host.get("/v1/records/loose?limit=1&sort=x&cursor=" + cursor), 400, "request.invalid")
+    host.put("/v1/records/note/cursor-1", {"owner": "ann", "n": 1})
+    host.put("/v1/records/note/cursor-2", {"owner": "ann", "n": 2})
+    cursor = host.get("/v1/records/note?limit=1&owner=ann&sort=n").json["next_cursor"]
+    for same in ("limit=1&owner=ann&sort=n", "sort=n&owner=ann", "owner=ann&sort=n&limit=200"):
+        equal(host.get("/v1/records/note?%s&cursor=%s" % (same, cursor)).status, 200, same)
+    for other in ("owner=bob&sort=n", "owner=ann&sort=-n", "owner=ann", "sort=n", "owner=ann&sort=n&n=1", "owner=ann&sort=owner"):
+        problem(host.get("/v1/records/note?%s&cursor=%s" % (other, cursor)), 400, "request.invalid", "cursor")
+    problem(host.get("/v1/records/loose?owner=ann&sort=n&cursor=" + cursor), 400, "request.invalid", "cursor")
+    cursor = host.get("/v1/records/loose?limit=1").json["next_cursor"]
     for nonsense in ("x", "6162", "7b7d", "5b5d", "ff", "%00", "a" * 5000, cursor[:-2], cursor + "00"):
         problem(host.get("/v1/records/loose?cursor=" + nonsense), 400, "request.invalid")
 

@@ -129,6 +129,11 @@ SELECT coalesce(max(seq), 0) FROM signals;
 -- What came since a sweep looked last: other processes put signals into the store without telling this one.
 SELECT seq, run, name FROM signals WHERE seq > ?1 ORDER BY seq LIMIT 1000;
 
+-- name: signal_known
+-- scope: tenant
+-- params: id
+SELECT run, name, payload FROM signals WHERE id = ?1;
+
 -- name: signal_first
 -- scope: tenant
 -- params: run name

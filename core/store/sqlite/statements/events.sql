@@ -8,6 +8,14 @@ INSERT INTO events (id, type, source, subject, data, at, run)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT DO NOTHING;
 
+-- name: event_known
+-- scope: tenant
+-- params: id:text
+-- purpose: what came under this id, or no row
+SELECT type, source, subject, data
+FROM events
+WHERE id = ?1;
+
 -- name: event_list
 -- scope: tenant
 -- params: after_seq:int limit:int

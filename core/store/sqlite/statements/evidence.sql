@@ -23,5 +23,16 @@ WHERE id = ?1;
 SELECT id, deal, playbook, dimension, claim, polarity, quote, source, start_at, end_at, speaker, side, said_at, extractor, confidence_bp, detail, run, recorded_at
 FROM evidence
 WHERE deal = ?1 AND (?2 IS NULL OR playbook = ?2) AND (?3 IS NULL OR dimension = ?3)
-ORDER BY said_at, source, start_at, id
+ORDER BY coalesce(said_at, ''), source, start_at, id
+LIMIT ?4;
+
+-- name: evidence_page
+-- scope: tenant
+-- params: deal:text playbook:text? dimension:text? limit:int after_said_at:text? after_source:text? after_start:int after_id:text?
+-- purpose: the same in pages: what comes behind the position, from the beginning without one (after_id null); what has no time comes first
+SELECT id, deal, playbook, dimension, claim, polarity, quote, source, start_at, end_at, speaker, side, said_at, extractor, confidence_bp, detail, run, recorded_at
+FROM evidence
+WHERE deal = ?1 AND (?2 IS NULL OR playbook = ?2) AND (?3 IS NULL OR dimension = ?3)
+  AND (?8 IS NULL OR (coalesce(said_at, ''), source, start_at, id) > (?5, ?6, ?7, ?8))
+ORDER BY coalesce(said_at, ''), source, start_at, id
 LIMIT ?4;

@@ -93,7 +93,7 @@ LIMIT ?3;
 -- scope: tenant
 -- params: key:text
 -- purpose: what this key answered before, or no row
-SELECT digest, run, created_at
+SELECT digest, run, created_at, status, answer
 FROM idempotency
 WHERE key = ?1;
 
@@ -123,3 +123,26 @@ SELECT DISTINCT agent FROM (SELECT agent FROM runs ORDER BY created_at DESC LIMI
 -- params:
 -- purpose: what the last bundles declare, newest first
 SELECT manifest FROM bundles ORDER BY created_at DESC LIMIT 10;
+
+-- name: idempotency_claim
+-- scope: tenant
+-- params: key:text digest:text at:int expired_before:int abandoned_before:int
+-- purpose: one row changed: the key is the asker's, new, expired, or left by a request that a crash cut short; no row: another's
+INSERT INTO idempotency (key, digest, run, created_at)
+VALUES (?1, ?2, '', ?3)
+ON CONFLICT (key) DO UPDATE SET digest = ?2, run = '', status = 0, answer = NULL, created_at = ?3
+WHERE created_at < ?4 OR (run = '' AND status = 0 AND digest = ?2 AND created_at < ?5);
+
+-- name: idempotency_keep
+-- scope: tenant
+-- params: key:text at:int status:int answer:text
+-- purpose: what the request that claimed the key then answered
+UPDATE idempotency SET status = ?3, answer = ?4
+WHERE key = ?1 AND created_at = ?2 AND run = '' AND status = 0;
+
+-- name: idempotency_release
+-- scope: tenant
+-- params: key:text at:int
+-- purpose: the request that claimed the key was refused: the key is free again
+DELETE FROM idempotency
+WHERE key = ?1 AND created_at = ?2 AND run = '' AND status = 0;

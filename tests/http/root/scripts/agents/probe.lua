@@ -75,10 +75,10 @@ return agent "probe" {
     },
     ask = {
       title = "Ask a person",
-      input = { title = "string" },
+      input = { title = "string", body = "any?" },
       output = { decision = "string", note = "string?" },
       run = function(input)
-        local answer = approval.ask { title = input.title, subject = "deal-1", timeout_ms = 60000 }
+        local answer = approval.ask { title = input.title, body = input.body, subject = "deal-1", timeout_ms = 60000 }
         return { decision = answer.decision, note = answer.note }
       end,
     },
@@ -96,6 +96,25 @@ return agent "probe" {
           },
         })
         return { added = #added }
+      end,
+    },
+    cite_many = {
+      title = "Record a word many times",
+      input = { deal = "id", count = "integer", at = "string?" },
+      output = { added = "integer" },
+      run = function(input)
+        local text = string.rep("budget ", input.count)
+        local source = evidence.source { deal = input.deal, form = "transcript", text = text }
+        local items = {}
+        for n = 1, input.count do
+          local first = (n - 1) * 7
+          items[n] = {
+            playbook = n % 2 == 0 and "bant" or "meddic", dimension = "budget", claim = "funded", polarity = 1, quote = "budget", source = source.id,
+            start = first, ["end"] = first + 6, speaker = "Buyer", side = "customer", said_at = n % 3 == 0 and input.at or nil,
+            extractor = "probe", confidence_bp = 9000,
+          }
+        end
+        return { added = #evidence.add(input.deal, items) }
       end,
     },
     fail = {
