@@ -91,13 +91,28 @@ static void listing_free(void *state)
 	free(listing);
 }
 
-/* "5" is a number, "true" true, "null" null, and so is what JSON says; everything else is the text itself. "\"5\"" is the text 5. */
-static json_t *filter_value(const char *text)
+/* Does the kind's schema say that this field ("address.city") is text and nothing else? */
+static bool field_is_text(const struct call *call, const char *field)
+{
+	const json_t *schema = json_member(json_member(json_member(manifest_of(call), "kinds"), call->params[0]), "schema");
+	const json_t *type;
+
+	for (; schema && *field; field += strcspn(field, "."), field += *field == '.')
+		schema = json_object_getn(json_member(schema, "properties"), field, strcspn(field, "."));
+	type = json_member(schema, "type");
+	if (json_is_array(type) && json_array_size(type) == 1)
+		type = json_array_get(type, 0);
+	return str_is(json_str(type), "string");
+}
+
+/* 5 is the text 5 where the schema knows nothing but text, else a number, as true is true, null null, and "5" (quoted) the text; what is no JSON scalar
+ * is the text itself. */
+static json_t *filter_value(const struct call *call, const char *field, const char *text)
 {
 	int code;
 	json_t *value = json_read(str_of(text), 4096, &code, NULL);
 
-	if (value && !json_is_array(value) && !json_is_object(value))
+	if (json_is_string(value) || (value && !json_is_array(value) && !json_is_object(value) && !field_is_text(call, field)))
 		return value;
 	json_decref(value);
 	return json_new_str(str_of(text));
@@ -135,7 +150,7 @@ void handle_list_records(struct call *call)
 	listing->where = json_object();
 	for (size_t i = 0; i < call->query_count; i++)
 		if (strcmp(call->query[i].name, "sort") && strcmp(call->query[i].name, "limit") && strcmp(call->query[i].name, "cursor"))
-			json_put(listing->where, call->query[i].name, filter_value(call->query[i].value));
+			json_put(listing->where, call->query[i].name, filter_value(call, call->query[i].name, call->query[i].value));
 	listing->manifest = json_incref((json_t *)(uintptr_t)manifest_of(call));
 	listing->query.kind = call_param(call, 0);
 	listing->query.where = listing->where;

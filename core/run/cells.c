@@ -387,6 +387,8 @@ void cell_exited(struct cell *cell, const struct cell_end *end)
 		cell->why = CELL_UNFORKED;
 	cell->exited = true;
 	cell->end = *end;
+	if (end->rss_kb > 0)
+		metric_observe(cell->stem->cells->metric_memory, (double)end->rss_kb * 1024, NULL);
 	/* the process is gone: whatever it said is in the socket already */
 	while (!cell->eof && socket_receive(cell->fd, &cell->in, NULL) > 0)
 		cell_take_frames(cell);
@@ -460,6 +462,9 @@ void cell_expect_end(struct cell *cell)
 
 /* ---- all of it ---- */
 
+#define MIB 1048576.0
+static const double memory_buckets[] = { 2 * MIB, 4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB, 64 * MIB, 128 * MIB, 256 * MIB, 0 };
+
 int cells_new(const struct cells_options *options, struct cells **out, struct errbuf *e)
 {
 	struct cells *cells = mem_alloc(sizeof *cells);
@@ -473,6 +478,8 @@ int cells_new(const struct cells_options *options, struct cells **out, struct er
 	if (!options->metrics)
 		cells->options.metrics = cells->own_metrics = metrics_new(16);
 	cells->metric_cells = metric_declare(cells->options.metrics, METRIC_GAUGE, "perigee_cells", "Cells alive", NULL, NULL);
+	cells->metric_memory = metric_declare(cells->options.metrics, METRIC_HISTOGRAM, "perigee_cell_memory_bytes",
+	                                      "Most memory that a cell had, counted at its end", NULL, memory_buckets);
 	cells->metric_kills = metric_declare(cells->options.metrics, METRIC_COUNTER, "perigee_cell_kills_total",
 	                                     "Cells that did not end by themselves", (const char *[]){ "reason", NULL }, NULL);
 	int code = cells_zygote_start(cells, e);

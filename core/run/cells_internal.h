@@ -76,7 +76,7 @@ struct cells {
 	size_t count;
 	bool closing;
 	struct metrics *own_metrics;   /* where the caller gave none */
-	struct metric *metric_cells, *metric_kills;
+	struct metric *metric_cells, *metric_memory, *metric_kills;
 };
 
 /* cells.c */

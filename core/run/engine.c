@@ -261,6 +261,8 @@ static void declare_metrics(struct engine *engine)
 	                                       (const char *[]){ "effect", "outcome", NULL }, NULL);
 	engine->effect_seconds = metric_declare(m, METRIC_HISTOGRAM, "perigee_effect_seconds", "From an effect's frame to its delivery",
 	                                        (const char *[]){ "effect", NULL }, metric_seconds_buckets);
+	engine->event_lag = metric_declare(m, METRIC_GAUGE, "perigee_event_lag_seconds", "Age of the oldest event that is not dispatched", NULL, NULL);
+	metric_set(engine->event_lag, 0, NULL);
 	engine->replays_total = metric_declare(m, METRIC_COUNTER, "perigee_replays_total", "Activations that replayed a journal", NULL, NULL);
 }
 

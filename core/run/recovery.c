@@ -213,8 +213,20 @@ static void sweep_adopt(struct store_tx *tx, int code, void *arg)
 	free(sweep);
 }
 
+static void measure_event_lag(struct sweep *sweep, const struct store_result *r)
+{
+	const struct tenant *tenant;
+	int64_t now = clock_now_us(sweep->engine->options.clock), oldest = now;
+	sweep->tenant->event_oldest_us = r->rows ? store_int(r, 0, 5) : 0;
+	for (tenant = sweep->engine->tenants; tenant; tenant = tenant->hh.next)
+		if (tenant->event_oldest_us && tenant->event_oldest_us < oldest)
+			oldest = tenant->event_oldest_us;
+	metric_set(sweep->engine->event_lag, (double)(now - oldest) / 1e6, NULL);
+}
+
 static void sweep_events(struct sweep *sweep, const struct store_result *r)
 {
+	measure_event_lag(sweep, r);
 	for (size_t i = 0; i < r->rows; i++) {
 		json_t *event = json_object();
 		json_put_str(event, "id", store_text(r, i, 0));

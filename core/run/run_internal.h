@@ -34,6 +34,7 @@ struct tenant {
 	struct live_bundle *bundle;        /* for new runs; NULL before the first load */
 	size_t runs;                       /* unfinished, owned here */
 	int64_t signals_seen;              /* seq of the last one a sweep saw; -1 before the first sweep */
+	int64_t event_oldest_us;           /* at the last sweep, of what is not dispatched; 0: nothing */
 	size_t starting;                   /* requests whose row is on its way to the disk */
 	UT_hash_handle hh;
 };
@@ -198,7 +199,7 @@ struct engine {
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct loop_item jump;
-	struct metric *runs_total, *runs_active, *runs_waiting, *effects_total, *effect_seconds, *replays_total;
+	struct metric *runs_total, *runs_active, *runs_waiting, *effects_total, *effect_seconds, *replays_total, *event_lag;
 };
 
 /* engine.c */

@@ -258,6 +258,17 @@ def every_metric_has_its_help_and_type():
     for name in ("perigee_http_requests_total", "perigee_http_request_seconds", "perigee_runs_total", "perigee_store_up", "process_resident_memory_bytes"):
         true(name in typed, name + " is missing")
     equal(value(text, "perigee_store_up"), 1)
+    equal(value(text, "perigee_redis_up"), 0)
+    true(0 <= value(text, "perigee_event_lag_seconds") < 60, "event lag")
+    equal(typed["perigee_cell_memory_bytes"], "histogram")
+    host.run("echo", {"text": "x"})
+    until = time.monotonic() + 10
+    while not (value(metrics(), "perigee_cell_memory_bytes_count") or 0) > 0:
+        true(time.monotonic() < until, "no cell's memory was counted")
+        time.sleep(0.05)
+    text = metrics()
+    mean = value(text, "perigee_cell_memory_bytes_sum") / value(text, "perigee_cell_memory_bytes_count")
+    true(1 << 18 < mean < 1 << 28, "a cell of %d bytes" % mean)
 
 
 @test

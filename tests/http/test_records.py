@@ -168,9 +168,29 @@ def lists_are_filtered_sorted_and_paged():
     equal(ids("owner=lister&n=7"), ["list-01"])
     equal(ids("owner=lister&done=true"), ["list-01"])
     equal(ids("owner=%225%22&limit=3"), ["list-%02d" % i for i in range(12) if not i % 2])
-    equal(ids("owner=5"), [])
+    equal(ids("owner=5"), ids("owner=%225%22"))
     equal(ids("owner=nobody"), [])
     equal(host.get("/v1/records/note?owner=lister").json["items"][0]["body"], {"owner": "lister", "n": 7, "done": True})
+
+
+@test
+def a_filter_is_text_where_the_schema_says_text():
+    for i, (owner, n) in enumerate((("5", 5), ("true", 6), ("null", 7), ("x", 5))):
+        host.put("/v1/records/note/typed-%d" % i, {"owner": owner, "n": n, "text": owner})
+
+    def found(query):
+        return [item["id"] for item in host.get("/v1/records/note?" + query).json["items"] if item["id"].startswith("typed-")]
+    for field in ("owner", "text"):
+        for value in ("5", "%225%22"):
+            equal(found("%s=%s" % (field, value)), ["typed-0"])
+        equal(found(field + "=true"), ["typed-1"])
+        equal(found(field + "=null"), ["typed-2"])
+    equal(found("n=5"), ["typed-0", "typed-3"])
+    equal(found("n=%225%22"), [])
+    host.put("/v1/records/loose/typed-a", {"x": 5})
+    host.put("/v1/records/loose/typed-b", {"x": "5"})
+    equal([i["id"] for i in host.get("/v1/records/loose?x=5").json["items"]], ["typed-a"])
+    equal([i["id"] for i in host.get("/v1/records/loose?x=%225%22").json["items"]], ["typed-b"])
 
 
 @test
