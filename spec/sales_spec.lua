@@ -1,6 +1,7 @@
 -- The Sales agent as its callers see it.
 
 local json = require("perigee.json")
+local records = require("perigee.records")
 
 local CALL = "[2025-03-03T10:00:00] Rep: Hello, this is Sam from Acme.\n"
   .. "[2025-03-03T10:00:05] Buyer: Hi Sam. Our press keeps breaking, we lose 20 hours a week.\n"
@@ -71,6 +72,93 @@ describe("sales.qualify", function()
   end)
 end)
 
+describe("what cannot be read is refused before anything is written:", function()
+  local function refused(capability, input)
+    local before = #testing.calls()
+    local ok, caught = pcall(testing.call, "sales." .. capability, input)
+    assert.is_false(ok)
+    assert.equal(before, #testing.calls())
+    return caught
+  end
+
+  it("a deal's name of too many bytes or with control characters", function()
+    for _, deal in ipairs { ("\195\169"):rep(150), "a\0b", "a\nb" } do
+      local conversation = { form = "transcript", text = CALL }
+      assert.equal("input.deal", refused("qualify", { deal = deal, conversation = conversation }).code)
+      assert.equal("input.deal", refused("stage", { deal = deal }).code)
+    end
+  end)
+
+  it("times that are none", function()
+    local deal = testing.id("times")
+    for _, capability in ipairs { "next_action", "stage", "questions" } do
+      assert.matches("/as_of", tostring(refused(capability, { deal = deal, as_of = "garbage" }).message))
+      testing.call("sales." .. capability, { deal = deal, as_of = json.null })
+    end
+    local messages = { { text = "We have no budget.", side = "customer", at = "yesterday" } }
+    local conversation = { form = "messages", messages = messages }
+    local caught = refused("qualify", { deal = deal, conversation = conversation })
+    assert.matches("/conversation/messages/0", tostring(caught.message))
+    messages[1].at = json.null
+    testing.call("sales.qualify", { deal = deal, conversation = conversation })
+  end)
+end)
+
+describe("the customer's words", function()
+  local function budget_of(name, form, text)
+    local output = testing.call("sales.qualify", {
+      deal = testing.id(name),
+      conversation = {
+        form = form,
+        text = form == "transcript" and text or nil,
+        messages = form == "messages" and { message("Bob", "customer", text) } or nil,
+      },
+    })
+    local quotes = {}
+    for _, item in ipairs(output.evidence) do
+      quotes[#quotes + 1] = item.dimension == "budget" and item.quote or nil
+    end
+    return output.scorecards.bant.dimensions.budget, quotes
+  end
+
+  it("may be wrapped in short lines", function()
+    assert.is_true(budget_of("w1", "messages", "we do not have the\nbudget for this any more.").red)
+    assert.is_true(budget_of("w2", "messages", "Sorry, we do not have\nany budget\nfor this now.").red)
+    local text = "Rep: Any news on\nthis one?\nCustomer: we do not have the\nbudget for this any more.\n"
+    assert.is_true(budget_of("w3", "transcript", text).red)
+  end)
+
+  it("are quoted without the tag before them", function()
+    local card, quotes = budget_of("tag", "messages", "<b>We have no budget for this.</b><br>Bye")
+    assert.is_true(card.red)
+    assert.equal("We have no budget for this.", quotes[1])
+  end)
+end)
+
+describe("a long and dense conversation", function()
+  it("is read whole", function()
+    local turn = "Rep: Does that fit your budget?\nCustomer: We have no budget any more. "
+      .. "Yes, that's within our budget of $4,000. We need it by the end of May.\n"
+    local output = testing.call("sales.qualify", {
+      deal = testing.id("dense"),
+      conversation = { form = "transcript", text = turn:rep(700) },
+    })
+    assert.equal("ok", output.status)
+    assert.equal(1400, output.coverage.utterances)
+    assert.is_true(#output.evidence > 2000)
+  end)
+end)
+
+describe("a deal's record of another shape", function()
+  it("is put up with", function()
+    local deal = testing.id("shape")
+    records.put("deal", deal, { account = 5, asked = "garbage", stage = 7, as_of = {}, persona = {}, playbook = 1 })
+    assert.equal("prospecting", testing.call("sales.stage", { deal = deal }).current)
+    testing.call("sales.questions", { deal = deal })
+    assert.equal("authority", qualify(deal).scorecards.bant.blocker)
+  end)
+end)
+
 local GOOD, BAD =
   "Rep: Does $4,000 fit your budget?\nBob: Yes, that's within our budget.\n",
   "Rep: Any news?\nBob: We have no budget any more. The project is cancelled.\n"
@@ -105,6 +193,15 @@ describe("bad news", function()
     local after = said(deal, stamped("2099-03-03", BAD))
     assert.is_true(after.dimensions.budget.red)
     assert.is_true(after.score_bp < before.score_bp)
+  end)
+
+  it("has the date of its conversation where it has none itself", function()
+    local deal = testing.id("dated-whole")
+    said(deal, stamped("2025-03-03", GOOD))
+    local conversation = { form = "transcript", text = BAD, at = "2025-03-01T10:00:00Z" }
+    local output = testing.call("sales.qualify", { deal = deal, conversation = conversation })
+    assert.is_false(output.scorecards.bant.dimensions.budget.red)
+    assert.equal("2025-03-03T10:00:00.000Z", output.as_of)
   end)
 
   it("counts when neither has a date, and good news answers it", function()

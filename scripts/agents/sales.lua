@@ -7,21 +7,26 @@ local evidence = require "perigee.evidence"
 local records = require "perigee.records"
 local schema = require "perigee.schema"
 local time = require "perigee.time"
+local deals = require "sales.deals"
 local follow = require "sales.follow"
 local qualify = require "sales.qualify"
 local view = require "sales.view"
+
+-- null counts as left out.
+local TIME = schema.optional(schema.nullable "time")
 
 schema.define("message", {
   from = "string?",
   to = schema.optional(schema.any_of { "string", { "string" } }),
   side = schema.optional(schema.enum { "customer", "seller", "unknown" }),
-  at = "string?",
+  at = TIME,
   text = "string",
 })
 schema.define("conversation", {
   form = schema.enum { "transcript", "messages", "thread" },
   text = "string?",
   messages = schema.optional { "message" },
+  at = TIME,
   seller = schema.optional { "string" },
 })
 schema.define("dimension", {
@@ -59,8 +64,9 @@ local PERSONA = schema.optional(schema.enum { "ic", "manager", "director", "vp",
 
 -- The deal as it is known now; as_of may look back or ahead.
 local function look(input)
+  deals.check(input.deal)
   local record = records.get("deal", input.deal)
-  local body = record and record.body or {}
+  local body = deals.tolerate(record and record.body)
   if input.persona then
     body.persona = input.persona
   end
@@ -119,7 +125,7 @@ return agent "sales" {
     },
     next_action = {
       title = "What to do next about a deal, and why",
-      input = { deal = "id", as_of = "string?", persona = PERSONA },
+      input = { deal = "id", as_of = TIME, persona = PERSONA },
       output = {
         action = "string",
         reasons = { "string" },
@@ -132,7 +138,7 @@ return agent "sales" {
     },
     stage = {
       title = "Which gates a deal has passed, and what the next one still needs",
-      input = { deal = "id", as_of = "string?" },
+      input = { deal = "id", as_of = TIME },
       output = {
         current = "string",
         proposed = "string",
@@ -144,7 +150,7 @@ return agent "sales" {
     },
     questions = {
       title = "The best next questions for this deal and persona",
-      input = { deal = "id", persona = PERSONA, as_of = "string?" },
+      input = { deal = "id", persona = PERSONA, as_of = TIME },
       output = { questions = { "question" } },
       run = ask_questions,
     },

@@ -9,6 +9,8 @@ local transcript = require "perigee.conversation.transcript"
 local M = {}
 
 M.LARGEST = 1024 * 1024
+-- Bytes of a speaker's name; the ledger takes no more.
+local LONGEST_SPEAKER = 200
 -- Up to here each message is a source of its own, so that a conversation that grows by one message adds one
 -- source.
 local SEPARATE_MESSAGES = 40
@@ -21,6 +23,10 @@ local function is_blank(text)
   return type(text) ~= "string" or not text:find("[^%s\239\187\191]")
 end
 
+local function clip(name, most)
+  return #name <= most and name or (name:sub(1, most):gsub("[\192-\255][\128-\191]*$", ""))
+end
+
 local function read_separate(messages)
   local sources, utterances = {}, {}
   for k, message in ipairs(messages) do
@@ -28,7 +34,7 @@ local function read_separate(messages)
     sources[k] = {
       text = message.text,
       at = at,
-      title = message.from and ("Message from " .. message.from) or nil,
+      title = message.from and ("Message from " .. clip(message.from, 100)) or nil,
     }
     utterances[#utterances + 1] = {
       source = k,
@@ -48,7 +54,7 @@ local function read_joined(messages)
   for _, message in ipairs(messages) do
     local head = "From: "
       .. (message.from or "?")
-      .. (message.at and "\nDate: " .. message.at or "")
+      .. (type(message.at) == "string" and "\nDate: " .. message.at or "")
       .. "\n\n"
     parts[#parts + 1] = head .. message.text .. "\n\n"
     local start = length + #head
@@ -156,11 +162,12 @@ local function count_sides(utterances)
 end
 
 --- Reads a conversation as `qualify` receives it.
----@param conversation table {form, text?, messages?, seller?}
+---@param conversation table {form, text?, messages?, at?, seller?}; at is when it took place, for what has no date
+---@param pause? function called now and then while a long conversation is read: an effect in it begins a new slice
 ---@return table read {form, sources, utterances, coverage, last_at?}: sources are {text, at?, title?};
 --- utterances are {source, start, stop, speaker, side, said_at, quoted?, written?}, start zero-based, stop exclusive.
 --- Raises {code = "input.*", message} for what cannot be read.
-function M.read(conversation)
+function M.read(conversation, pause)
   local form = conversation.form
   local sources, utterances
   -- A thread may come as text or, from a mail client, as messages.
@@ -178,12 +185,17 @@ function M.read(conversation)
     in_order_of_time(utterances)
   end
   local last_at
+  local at = dates.normalise(conversation.at)
   for _, utterance in ipairs(utterances) do
+    utterance.said_at = utterance.said_at or at
+    if utterance.speaker and #utterance.speaker > LONGEST_SPEAKER then
+      utterance.speaker = clip(utterance.speaker, LONGEST_SPEAKER)
+    end
     if utterance.said_at and (not last_at or utterance.said_at > last_at) then
       last_at = utterance.said_at
     end
   end
-  sides.infer(sources, utterances, conversation.seller, form)
+  sides.infer(sources, utterances, conversation.seller, form, pause)
   return {
     form = form,
     sources = sources,

@@ -82,14 +82,60 @@ end
 local TURNS = text.set("but however yet though")
 local WINDOW_BYTES = 60000
 local WINDOW_CONTEXT = 2
+-- After so many sentences the caller may begin a new slice of CPU time.
+local PAUSE_AFTER = 120
 
+local function no_pause() end
+
+local function pacer(pause)
+  local count = 0
+  return function()
+    count = count + 1
+    if count % PAUSE_AFTER == 0 then
+      (pause or no_pause)()
+    end
+  end
+end
+
+-- An utterance in stretches of at most a window, cut between sentences where there are any.
+local function pieces(conversation, utterance, out)
+  local source, start = conversation.sources[utterance.source].text, utterance.start
+  while utterance.stop - start > WINDOW_BYTES do
+    local most = start + WINDOW_BYTES
+    local tail = source:sub(most - 2000, most)
+    local cut = tail:match("^.*[.?!\n]%s()") or tail:match("^.*%s()")
+    local stop = cut and most - 2000 + cut - 2 or most
+    while not cut and stop > start + 1 and source:find("^[\128-\191]", stop + 1) do
+      stop = stop - 1
+    end
+    local piece = {}
+    for key, value in pairs(utterance) do
+      piece[key] = value
+    end
+    piece.start, piece.stop = start, stop
+    out[#out + 1] = piece
+    start = stop
+  end
+  local last = utterance
+  if start > utterance.start then
+    last = {}
+    for key, value in pairs(utterance) do
+      last[key] = value
+    end
+    last.start = start
+  end
+  out[#out + 1] = last
+end
 
 --- A conversation in stretches that each fit into a slice of CPU time. Each but the first begins with the
 -- two utterances before it, as context: they give answers their meaning and are not read for evidence again.
 ---@param conversation table as perigee.conversation gives it
 ---@return table[] conversations one, unless it is long
 function M.windows(conversation)
-  local all, list, current, size = conversation.utterances, {}, {}, 0
+  local all, list, current, size = {}, {}, {}, 0
+  for _, utterance in ipairs(conversation.utterances) do
+    pieces(conversation, utterance, all)
+  end
   for k, utterance in ipairs(all) do
     if size > WINDOW_BYTES then
       list[#list + 1] = current
@@ -119,20 +165,24 @@ end
 
 --- Reads a conversation into words, sentences and entities.
 ---@param conversation table as perigee.conversation gives it
+---@param pause? function called now and then in a long conversation: an effect in it begins a new slice of CPU time
 ---@return table reading
-function M.read(conversation)
+function M.read(conversation, pause)
+  local step = pacer(pause)
   local reading = text.new_reading()
   local shadows = {}
   reading.conversation, reading.of_utterance = conversation, {}
   for u, utterance in ipairs(conversation.utterances) do
     local source = conversation.sources[utterance.source]
-    shadows[utterance.source] = shadows[utterance.source] or text.shadow(source.text)
+    source.shadow = source.shadow or text.shadow(source.text)
+    shadows[utterance.source] = source.shadow
     local before = #reading.sentences
-    text.read(reading, shadows[utterance.source], utterance.start + 1, utterance.stop, u)
+    text.read(reading, shadows[utterance.source], utterance.start + 1, utterance.stop, u, source.text)
     split_long(reading, before + 1)
     local own = {}
     for k = before + 1, #reading.sentences do
       local sentence = reading.sentences[k]
+      step()
       sentence.order = k
       sentence.slots = {}
       entities.read(reading, sentence.first, sentence.last, sentence.slots)
@@ -506,8 +556,10 @@ end
 --- Runs a playbook over a reading.
 ---@param reading table
 ---@param book table compiled playbook
+---@param pause? function as for read
 ---@return table[] items for evidence.add; `source` is the number of the source within the conversation
-function M.extract(reading, book)
+function M.extract(reading, book, pause)
+  local step = pacer(pause)
   local state = { reading = reading, book = book, candidates = {} }
   state.offers = offers.read(reading, book)
   state.offers_before = function(name, order)
@@ -519,6 +571,7 @@ function M.extract(reading, book)
       local before = #state.candidates
       local asked = turn and #turn > 0 and { asked_sentence(turn) } or nil
       for k, sentence in ipairs(reading.of_utterance[u]) do
+        step()
         if not sentence.repeated then
           read_sentence(state, sentence, {
             turn = turn,
@@ -537,6 +590,7 @@ function M.extract(reading, book)
   offers.compare(state)
   local items = {}
   for _, candidate in ipairs(state.candidates) do
+    step()
     items[#items + 1] = make_item(state, candidate, candidate.narrow)
   end
   return items

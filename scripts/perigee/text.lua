@@ -261,7 +261,7 @@ local function ends_sentence(reading, shadow, i, e, limit)
   if e >= limit or after == "" then
     return true
   end
-  if not find(after, "[%s\"')%]\1]") then
+  if not find(after, "[%s\"')%]<\1]") then
     -- A point inside a name ("example.com") ends nothing; "!" and "?" end wherever they stand.
     return sub(shadow, e, e) ~= "."
   end
@@ -284,6 +284,28 @@ local function ends_sentence(reading, shadow, i, e, limit)
   return true
 end
 
+-- No sentence ends in one of these.
+local GOES_ON = set([[
+  a an the this these those our your my his her its their to of for with in on at by from and or but not that if
+  because is are was were be been has have had do does did will would can could should may might must we i they
+  it's we're i'm don't can't won't any no some very more than as so
+]])
+local GREETINGS = set("hi hello hey dear good thanks")
+
+-- Whether a short line is not the end of its sentence but was wrapped: the next one begins in lower case, and either
+-- this one cannot end here, or its writer begins sentences with a capital.
+local function is_wrapped(shadow, i, after, state)
+  local source = state.source
+  if not source or not find(source, "^%l", after) then
+    return false
+  end
+  local line = sub(shadow, state.line, i - 1)
+  if find(line, "[.?!:;]%s*$") or GREETINGS[string.match(line, "^[%s>]*(%a+)") or ""] then
+    return false
+  end
+  return GOES_ON[string.match(line, "([%a']+)%s*$") or ""] or find(source, "^%s*%u", state.from) ~= nil
+end
+
 -- A line end closes a sentence before a blank line, a list item, or after a short line: a greeting, a heading.
 local function line_ends_sentence(shadow, i, limit, state)
   local _, e = find(shadow, "^[%s>]+", i)
@@ -299,7 +321,7 @@ local function line_ends_sentence(shadow, i, limit, state)
   if find(nxt, "^[-*#]") or find(nxt, "^%d[.)]") then
     return true
   end
-  return i - state.line < 40
+  return i - state.line < 40 and not is_wrapped(shadow, i, e + 1, state)
 end
 
 local function read_mark(reading, shadow, i, limit, state)
@@ -338,14 +360,36 @@ local function read_mark(reading, shadow, i, limit, state)
   return i + 1
 end
 
+local BLOCKS = set("br p div li ul ol tr td h")
+
+-- "<b>" is no word; "<br>" ends a line.
+local function skip_tag(reading, shadow, i, limit, state)
+  local _, _, name = find(shadow, "^</?(%a+)%d?[%s/>]", i)
+  local stop = name and find(sub(shadow, i, i + 200), ">", 1, true)
+  if not stop or i + stop - 1 > limit then
+    return i + 1
+  end
+  if BLOCKS[name] then
+    close_sentence(reading, state, 0, "\n")
+  end
+  return i + stop
+end
+
 --- Reads one stretch of a shadow into words and sentences.
 ---@param reading table as `new_reading` gives it
 ---@param shadow string
 ---@param from integer first byte, one-based
 ---@param to integer last byte
 ---@param utterance integer which utterance the sentences belong to
-function M.read(reading, shadow, from, to, utterance)
-  local state = { first = reading.count + 1, utterance = utterance, line = from }
+---@param source? string what the shadow was made from: its capitals tell where wrapped lines go on
+function M.read(reading, shadow, from, to, utterance, source)
+  local state = {
+    first = reading.count + 1,
+    utterance = utterance,
+    line = from,
+    from = from,
+    source = source,
+  }
   local i = from
   while i <= to do
     local b = byte(shadow, i)
@@ -355,6 +399,8 @@ function M.read(reading, shadow, from, to, utterance)
       i = read_word(reading, shadow, i, to, state)
     elseif b >= 48 and b <= 57 then
       i = read_number(reading, shadow, i, to, state)
+    elseif b == 60 then
+      i = skip_tag(reading, shadow, i, to, state)
     else
       i = read_mark(reading, shadow, i, to, state)
     end

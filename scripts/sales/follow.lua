@@ -6,7 +6,10 @@
 local approval = require "perigee.approval"
 local events = require "perigee.events"
 local json = require "perigee.json"
+local log = require "perigee.log"
 local run = require "perigee.run"
+local schema = require "perigee.schema"
+local deals = require "sales.deals"
 local qualify = require "sales.qualify"
 
 local M = {}
@@ -43,8 +46,18 @@ local function read_message(input, messages, payload)
   }
 end
 
-local function is_message(payload)
-  return type(payload) == "table" and type(payload.text) == "string" and payload.text ~= ""
+local function is_message(signal)
+  local ok, found = schema.check("message", signal.payload)
+  if ok and not signal.payload.text:find("%S") then
+    ok, found = nil, { { pointer = "/text", message = "is empty" } }
+  end
+  if not ok then
+    log.warn(
+      "a signal that is neither a message nor a stop was passed over",
+      { signal = signal.id, errors = found }
+    )
+  end
+  return ok
 end
 
 -- Silence: a person decides whether a follow-up leaves. Returns true when it did.
@@ -65,6 +78,7 @@ end
 ---@param input table {deal, account?, seller?, owner?, silent_ms?, touches?, messages?}
 ---@return table {outcome, messages, touches, blocker, qualified}
 function M.run(input)
+  deals.check(input.deal)
   local messages, known, touches, outcome = {}, nil, 0, nil
   for _, message in ipairs(input.messages or {}) do
     messages[#messages + 1] = message
@@ -80,7 +94,7 @@ function M.run(input)
     local signal = run.await("message", { timeout_ms = input.silent_ms or SILENT_MS })
     if signal and type(signal.payload) == "table" and signal.payload.stop == true then
       outcome = "stopped"
-    elseif signal and is_message(signal.payload) then
+    elseif signal and is_message(signal) then
       touches = 0
       known = read_message(input, messages, signal.payload)
       if known.next_action.action == "stop_contact" then

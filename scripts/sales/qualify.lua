@@ -1,6 +1,6 @@
 --- Reads a conversation into the deal's ledger and says what is known now.
 -- Effects, in this order: one evidence.source per source, evidence.add, evidence.list, then the deal's record and
--- one event.
+-- one event. Where much is read, in between records.get, which begins a new slice of CPU time.
 
 local conversation = require "perigee.conversation"
 local dates = require "perigee.conversation.dates"
@@ -12,10 +12,14 @@ local records = require "perigee.records"
 local rules = require "perigee.rules"
 local scorecard = require "perigee.scorecard"
 local time = require "perigee.time"
+local deals = require "sales.deals"
 local talk = require "sales.talk"
 local view = require "sales.view"
 
 local M = {}
+
+-- How many items a call of evidence.add is given.
+local MOST_ITEMS = 500
 
 local function store_sources(deal, read)
   local ids = {}
@@ -31,10 +35,10 @@ local function store_sources(deal, read)
   return ids
 end
 
-local function extract(reading, books, ids)
+local function extract(reading, books, ids, pause)
   local items = {}
   for _, book in ipairs(books) do
-    for _, item in ipairs(rules.extract(reading, book)) do
+    for _, item in ipairs(rules.extract(reading, book, pause)) do
       if not item.said_at and #ids > 1 then
         item.detail = item.detail or {}
         item.detail.turn = item.source
@@ -46,16 +50,26 @@ local function extract(reading, books, ids)
   return items
 end
 
--- A long conversation is read in windows; the effect between two of them begins a new slice of CPU time.
-local function read_windows(deal, read, books, ids)
+local function add_items(deal, items)
+  for first = 1, #items, MOST_ITEMS do
+    local batch = {}
+    for k = first, math.min(#items, first + MOST_ITEMS - 1) do
+      batch[#batch + 1] = items[k]
+    end
+    evidence.add(deal, batch)
+  end
+end
+
+-- A long conversation is read in windows; each effect in between begins a new slice of CPU time.
+local function read_windows(deal, read, books, ids, pause)
   local said, found, sentences = { asked = {} }, 0, 0
   for _, window in ipairs(rules.windows(read)) do
-    local reading = rules.read(window)
-    local items = extract(reading, books, ids)
+    local reading = rules.read(window, pause)
+    local items = extract(reading, books, ids, pause)
     if #items > 0 then
-      evidence.add(deal, items)
+      add_items(deal, items)
     else
-      records.get("deal", deal)
+      pause()
     end
     said = talk.read(reading, books, said.asked)
     found, sentences = found + #items, sentences + #reading.sentences
@@ -141,15 +155,20 @@ M.action_of = action_of
 ---@param input table {deal, account?, persona?, conversation}
 ---@return table output
 function M.run(input)
-  local read = conversation.read(input.conversation)
+  deals.check(input.deal)
+  local function pause()
+    records.get("deal", input.deal)
+  end
+  local read = conversation.read(input.conversation, pause)
   local books = playbook.all()
   local ids = store_sources(input.deal, read)
-  local said, found = read_windows(input.deal, read, books, ids)
+  local said, found = read_windows(input.deal, read, books, ids, pause)
   local ledger = evidence.list(input.deal)
   local as_of = latest(read, ledger)
   local context
   records.update("deal", input.deal, function(body)
-    for id in pairs(body.asked or {}) do
+    deals.tolerate(body)
+    for id in pairs(body.asked) do
       said.asked[id] = true
     end
     context = view.of(body, ledger, as_of, said)

@@ -73,6 +73,8 @@ local LONGEST_READ = 4000
 -- Who has not shown a side in this many turns will not show it later.
 local MOST_TURNS = 60
 local MOST_POINTS = 6
+-- After so many bytes the caller may begin a new slice of CPU time.
+local PAUSE_AFTER = 20000
 
 local compiled
 
@@ -329,13 +331,18 @@ local function collect(utterances)
   return people, order
 end
 
-local function weigh(sources, utterances, people)
-  local last
+local function weigh(sources, utterances, people, pause)
+  local last, size = nil, 0
   for _, utterance in ipairs(utterances) do
     local person = people[utterance.speaker or "?"]
     if utterance.speaker and person.turns < MOST_TURNS and not utterance.quoted then
       person.turns = person.turns + 1
       local source = sources[utterance.source]
+      size = size + math.min(LONGEST_READ, utterance.stop - utterance.start)
+      if pause and size > PAUSE_AFTER then
+        size = 0
+        pause()
+      end
       score(source, utterance, person)
       if utterance.written then
         score_signature(source, utterance, person)
@@ -527,7 +534,7 @@ local function pool_firms(order)
   end
 end
 
-local function infer(sources, utterances, form)
+local function infer(sources, utterances, form, pause)
   local people, order = collect(utterances)
   local open = 0
   for _, person in ipairs(order) do
@@ -537,7 +544,7 @@ local function infer(sources, utterances, form)
     oppose(order)
   end
   if open > 0 and not (#order == 2 and order[1].side) then
-    weigh(sources, utterances, people)
+    weigh(sources, utterances, people, pause)
     weigh_firms(utterances, people, order)
     if #order == 2 then
       decide_two(order, form)
@@ -559,7 +566,8 @@ end
 ---@param utterances table[]
 ---@param sellers? string[] names, addresses or domains of the selling side
 ---@param form? string transcript, messages or thread
-function M.infer(sources, utterances, sellers, form)
+---@param pause? function called now and then in a long conversation
+function M.infer(sources, utterances, sellers, form, pause)
   if sellers and #sellers > 0 then
     for _, utterance in ipairs(utterances) do
       if not utterance.side then
@@ -570,12 +578,15 @@ function M.infer(sources, utterances, sellers, form)
     end
     return
   end
+  local labels = {}
   for _, utterance in ipairs(utterances) do
-    if not utterance.side and utterance.speaker then
-      utterance.side = by_label(utterance.speaker)
+    local speaker = utterance.speaker
+    if not utterance.side and speaker then
+      labels[speaker] = labels[speaker] or by_label(speaker) or "none"
+      utterance.side = labels[speaker] ~= "none" and labels[speaker] or nil
     end
   end
-  local people = infer(sources, utterances, form)
+  local people = infer(sources, utterances, form, pause)
   for _, utterance in ipairs(utterances) do
     utterance.side = utterance.side or people[utterance.speaker or "?"].side or "unknown"
     if not utterance.speaker then
