@@ -333,8 +333,8 @@ static bool may_scan(const char *name, const char *step)
 		"record_list_where_sorted_ascending", "record_list_where_sorted_descending",    /* sorts what the filter leaves */
 	};
 
-	/* What a statement makes itself: a row of constants, the tree of a run's children. */
-	if (strcmp(step, "SCAN CONSTANT ROW") == 0 || strcmp(step, "SCAN tree") == 0)
+	/* What a statement makes itself: a row of constants, the tree of a run's children, the steps through a key. */
+	if (strcmp(step, "SCAN CONSTANT ROW") == 0 || strcmp(step, "SCAN tree") == 0 || strcmp(step, "SCAN steps") == 0)
 		return true;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (strcmp(names[i], name) == 0)
