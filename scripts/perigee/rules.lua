@@ -408,7 +408,7 @@ local function try_answer(state, sentence, context)
   local reading, book = state.reading, state.book
   local asked = asked_sentence(context.turn)
   local reply, sure = answers.read(reading, sentence)
-  if not reply then
+  if not reply or answers.misses(reading, sentence, asked) then
     return
   end
   local list, n = cues.candidates(book.ask_index, reading, asked, asked.kinds)

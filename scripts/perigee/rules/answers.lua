@@ -231,7 +231,7 @@ end
 -- Short forms that must stand alone ("I have." but not "I have a question").
 local ALONE = text.set("may do am are is have does can")
 -- "I'm not sure" answers neither way.
-local OPEN = text.set("sure certain following in know mind understand remember")
+local OPEN = text.set("complain grumble wait sure certain following in know mind understand remember")
 local NOT_AN_ANSWER = text.set("problem worries rush thanks thank doubt longer")
 
 local function opening(words, i, last)
@@ -352,6 +352,26 @@ function M.read(reading, sentence)
     return alone, "plain"
   end
   return set_off(reading, i, last)
+end
+
+local ABLE = text.set("can could able may might possible manage would will")
+
+--- "I can't do that" answers whether one can, and nothing else.
+---@param reading table
+---@param sentence table the first sentence of the answer
+---@param asked table the sentence it answers
+---@return boolean
+function M.misses(reading, sentence, asked)
+  local words, i = reading.words, opening_word(reading.words, sentence)
+  if words[i] ~= "i" and words[i] ~= "we" or words[i + 1] ~= "can" or words[i + 2] ~= "not" then
+    return false
+  end
+  for k = asked.first, asked.last do
+    if ABLE[words[k]] then
+      return false
+    end
+  end
+  return true
 end
 
 return M

@@ -173,8 +173,27 @@ local function is_question(reading, sentence, first, a, last)
   return last == sentence.last
 end
 
+local THOUGHT = text.set("thought felt figured assumed believed doubted wondered feared")
+local EARLIER = text.set("initially originally")
+
+-- "At first I thought we had no use for it": what they think no longer.
+local function is_outgrown(words, first, last)
+  local early, thought = false, false
+  for i = first, last do
+    local word = words[i]
+    thought = thought or THOUGHT[word]
+    early = early
+      or EARLIER[word]
+      or word == "first" and words[i - 1] == "at" and words[i + 1] ~= "glance"
+  end
+  return early and thought
+end
+
 local function is_elsewhere(reading, first, last)
   local words = reading.words
+  if is_outgrown(words, first, last) then
+    return true
+  end
   local second = words[first + 1] or ""
   if first < last and (OTHERS[second] or second == "friend" and words[first + 2] == "'s") then
     return true
