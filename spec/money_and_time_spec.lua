@@ -44,6 +44,20 @@ end)
 local TALKS = {
   {
     "timeline-",
+    "[2024-02-15T16:10:00] Sam: Hello, Sam from Acme. When does it have to be up?",
+    "[2024-02-15T16:10:10] Bea: The opening is on the first of March.",
+    "[2024-02-15T16:10:20] Sam: I'm afraid our lead time is nine weeks.",
+    "[2024-02-15T16:10:30] Bea: I see. That's a pity.",
+  },
+  {
+    "timeline+",
+    "[2024-02-15T16:10:00] Sam: Hello, Sam from Acme. When does it have to be up?",
+    "[2024-02-15T16:10:10] Bea: The opening is on the first of May.",
+    "[2024-02-15T16:10:20] Sam: Our lead time is nine weeks.",
+    "[2024-02-15T16:10:30] Bea: I see.",
+  },
+  {
+    "timeline-",
     "Sam: Hello, Sam from Acme.",
     "Bea: Hi Sam. We need twelve laptops, and they must be here by the 10th.",
     "Sam: What would you use them for?",

@@ -5,6 +5,9 @@
 
 local text = require "perigee.text"
 
+local dates = require "perigee.conversation.dates"
+local time = require "perigee.time"
+
 local cues = require "perigee.rules.cues"
 
 local M = {}
@@ -86,6 +89,7 @@ function M.read(reading, book)
             list[#list + 1] = {
               name = cue.offer,
               order = sentence.order - (cue.restated and 0.5 or 0),
+              at = reading.conversation.utterances[sentence.utterance].said_at,
               entity = entity or nil,
             }
           end
@@ -109,7 +113,26 @@ end
 -- Days apart of two bare days of the month that can be of the same month: "the 3rd" said of "the 28th" is the next.
 local SAME_MONTH = 20
 
-local function exceeds(limit, offer)
+local HOUR = 3600 * 1000000
+
+-- A span offered on a known day against the day on which it must be there: "our lead time is nine weeks" of
+-- "the opening is on the first of March". A month that is past is next year's; a month without a day lasts to its end.
+local function comes_after(limit, span, at)
+  local said = dates.micros(at)
+  if not said then
+    return false
+  end
+  local now = time.parts(said)
+  local year = limit.year or limit.month < now.month and now.year + 1 or now.year
+  local day = string.format("%04d-%02d-%02dT23:59:59Z", year, limit.month, limit.day or 28)
+  local latest = dates.micros(day)
+  return latest ~= nil and said + span * HOUR > latest + (limit.day and 0 or 72 * HOUR)
+end
+
+local function exceeds(limit, offer, at)
+  if limit.month and not limit.hours and offer.hours and not offer.month and at then
+    return comes_after(limit, offer.hours, at)
+  end
   if limit.amount and offer.amount then
     if limit.currency and offer.currency and limit.currency ~= offer.currency then
       return false
@@ -177,7 +200,7 @@ end
 
 local function exceeded(candidate, offer)
   local limit = in_the_offers_terms(candidate.entity, offer.entity)
-  return limit and exceeds(limit, offer.entity)
+  return limit and exceeds(limit, offer.entity, offer.at)
 end
 
 -- The limit that a confirmation names, itself or in another reading of its words.
