@@ -19,14 +19,14 @@ schema.define("message", {
   from = "string?",
   to = schema.optional(schema.any_of { "string", { "string" } }),
   side = schema.optional(schema.enum { "customer", "seller", "unknown" }),
-  at = TIME,
+  at = schema.optional(schema.nullable "string"), -- as its recorder wrote it: perigee.conversation reads many forms
   text = "string",
 })
 schema.define("conversation", {
   form = schema.enum { "transcript", "messages", "thread" },
   text = "string?",
   messages = schema.optional { "message" },
-  at = TIME,
+  at = schema.optional(schema.nullable "string"),
   seller = schema.optional { "string" },
 })
 schema.define("dimension", {

@@ -19,6 +19,19 @@ local function refuse(code, message)
   error({ code = "input." .. code, message = message }, 0)
 end
 
+--- A time that the caller gave, in any form that recorders and mail programs write; without a zone it is UTC.
+local function given_time(at, pointer)
+  if at == nil or type(at) ~= "string" then
+    return nil -- null, or left out
+  end
+  local normal = dates.normalise(at)
+  if not normal then
+    local example = "2026-11-22T10:00:00Z"
+    refuse("time", pointer .. ": '" .. at:sub(1, 40) .. "' is no time that can be read: write it as " .. example)
+  end
+  return normal
+end
+
 local function is_blank(text)
   return type(text) ~= "string" or not text:find("[^%s\239\187\191]")
 end
@@ -30,7 +43,7 @@ end
 local function read_separate(messages)
   local sources, utterances = {}, {}
   for k, message in ipairs(messages) do
-    local at = dates.normalise(message.at)
+    local at = given_time(message.at, "/conversation/messages/" .. k - 1 .. "/at")
     sources[k] = {
       text = message.text,
       at = at,
@@ -51,7 +64,7 @@ end
 
 local function read_joined(messages)
   local parts, utterances, length = {}, {}, 0
-  for _, message in ipairs(messages) do
+  for k, message in ipairs(messages) do
     local head = "From: "
       .. (message.from or "?")
       .. (type(message.at) == "string" and "\nDate: " .. message.at or "")
@@ -64,7 +77,7 @@ local function read_joined(messages)
       stop = start + thread.end_of_words(message.text, 0, #message.text),
       speaker = message.from,
       side = message.side,
-      said_at = dates.normalise(message.at),
+      said_at = given_time(message.at, "/conversation/messages/" .. k - 1 .. "/at"),
       to = message.to,
     }
     length = length + #parts[#parts]
@@ -185,7 +198,7 @@ function M.read(conversation, pause)
     in_order_of_time(utterances)
   end
   local last_at
-  local at = dates.normalise(conversation.at)
+  local at = given_time(conversation.at, "/conversation/at")
   for _, utterance in ipairs(utterances) do
     utterance.said_at = utterance.said_at or at
     if utterance.speaker and #utterance.speaker > LONGEST_SPEAKER then

@@ -5,6 +5,7 @@
 
 local approval = require "perigee.approval"
 local events = require "perigee.events"
+local dates = require "perigee.conversation.dates"
 local json = require "perigee.json"
 local log = require "perigee.log"
 local run = require "perigee.run"
@@ -50,6 +51,9 @@ local function is_message(signal)
   local ok, found = schema.check("message", signal.payload)
   if ok and not signal.payload.text:find("%S") then
     ok, found = nil, { { pointer = "/text", message = "is empty" } }
+  end
+  if ok and type(signal.payload.at) == "string" and not dates.normalise(signal.payload.at) then
+    ok, found = nil, { { pointer = "/at", message = "is no time that can be read" } }
   end
   if not ok then
     log.warn(

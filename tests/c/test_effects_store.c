@@ -4,6 +4,7 @@
  */
 #define effect_reply fake_reply
 #define effect_apply fake_apply
+#define effect_new_id fake_new_id
 #define effect_fail fake_fail
 #define effect_read_succeeded fake_read_succeeded
 #define effect_schema_records_get own_schema_records_get
@@ -70,6 +71,12 @@ static struct outcome {
 static uint32_t effect_number;
 /* Called between a handler's reading and the commit of what it made of it: a race. Once. */
 static void (*meanwhile)(void);
+
+void fake_new_id(const struct effect *effect, char out[37])
+{
+	(void)effect;
+	uuid_format(uuid_new(&clock_system, &rng_system), out);
+}
 
 void fake_reply(struct effect *effect, json_t *ok)
 {

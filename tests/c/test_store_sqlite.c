@@ -329,6 +329,7 @@ static bool may_scan(const char *name, const char *step)
 {
 	static const char *const names[] = {
 		"run_owners", "events_waiting",    /* a partial index, all of it wanted */
+		"run_agents", "bundle_manifests",  /* names for an error text, of a bounded look at the newest */
 		"record_list_scanned_ascending", "record_list_scanned_descending",              /* by a field that nobody declared */
 		"record_list_where_sorted_ascending", "record_list_where_sorted_descending",    /* sorts what the filter leaves */
 	};
