@@ -462,6 +462,12 @@ measure_calls(struct bench *b)
 		json_decref(calls);
 		calls = inner;
 	}
+	if (json_is_object(json_member(calls, "conversation"))) {    /* the input of an example */
+		json_t *one = json_array();
+		json_array_append(one, json_object_get(calls, "conversation"));
+		json_decref(calls);
+		calls = one;
+	}
 	open_host(b, &host, b->sales_root);
 	for (unsigned round = 0; round <= b->rounds; round++) {
 		json_array_foreach(calls, index, call) {

@@ -192,7 +192,7 @@ void fault_add_text(struct buf *out, struct str untrusted, size_t max)
 }
 
 /* Length of "path:line" when text begins with "path:line: ". */
-static size_t position_length(struct str text)
+size_t fault_position(struct str text)
 {
 	size_t i, digits;
 
@@ -248,7 +248,7 @@ void fault_describe(lua_State *L, int index, struct buf *code, struct buf *messa
 		describe_table(L, index, code, message, where);
 	} else if (lua_type(L, index) == LUA_TSTRING) {
 		text.p = lua_tolstring(L, index, &text.n);
-		at = position_length(text);
+		at = fault_position(text);
 		if (at) {
 			fault_add_text(where, (struct str){ text.p, at }, 256);
 			text = (struct str){ text.p + at + 2, text.n - at - 2 };

@@ -34,5 +34,7 @@ void fault_where(lua_State *L, char *out, size_t size);
 int fault_raise(lua_State *L, const char *format, ...) PRINTF_LIKE(2, 3);
 /* What to tell about the error at index: code and message (sanitised, at most 4 KiB), both into bufs; position split off into where. */
 void fault_describe(lua_State *L, int index, struct buf *code, struct buf *message, struct buf *where);
+/* Length of "path:line" when text begins with "path:line: "; else 0. */
+size_t fault_position(struct str text);
 /* Text that may be anything: valid UTF-8, without control characters but newline and tab, at most max bytes. */
 void fault_add_text(struct buf *out, struct str untrusted, size_t max);

@@ -313,6 +313,9 @@ local function run_chunk(name)
 end
 
 local function missing(name)
+  if paths[name] then
+    return "module '" .. name .. "' does not compile"
+  end
   local path = raw.gsub(name, "%.", "/")
   if sub(name, 1, 12) ~= "methodology." then
     path = "scripts/" .. path
@@ -514,13 +517,29 @@ local function is_declaring(name)
   return sub(name, 1, 7) == "agents." or sub(name, 1, 12) == "methodology."
 end
 
-local function load()
+---The modules that declare, in order: C loads each, so that what is wrong with one hides no other.
+local function declaring()
   loads = true
+  local names = {}
   for _, name in ipairs(module_names()) do
-    if is_declaring(name) then
-      find_module(name, false)
+    if is_declaring(name) and (chunks[name] or loaded[name]) then
+      names[#names + 1] = name
     end
   end
+  return names
+end
+
+local function declare(name)
+  find_module(name, false)
+  if sub(name, 1, 12) == "methodology." then
+    local registry = find_module("perigee.registry", true)
+    if registry.check_methodology then
+      registry.check_methodology(name)
+    end
+  end
+end
+
+local function load()
   local manifest = find_module("perigee.registry", true).manifest()
   loads = false
   return manifest
@@ -557,6 +576,8 @@ return {
   config = environment(globals(function(name)
     error("require is not available in a configuration file (module '" .. tostring(name) .. "')", 2)
   end), { env = env }),
+  declaring = declaring,
+  declare = declare,
   load = load,
   prepare = prepare,
   run = run,

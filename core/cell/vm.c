@@ -414,9 +414,9 @@ static void compile_file(struct vm *vm, struct str path, struct buf *errors)
 		push_environment(vm, path);
 		lua_setfenv(L, -2);
 		set_in(L, chunks_ref, buf_str(&module), lua_gettop(L));
-		lua_pushlstring(L, path.p, path.n);
-		set_in(L, paths_ref, buf_str(&module), lua_gettop(L));
 	}
+	lua_pushlstring(L, path.p, path.n);
+	set_in(L, paths_ref, buf_str(&module), lua_gettop(L));
 	buf_free(&module);
 	lua_settop(L, top);
 }

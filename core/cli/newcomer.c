@@ -98,18 +98,22 @@ newcomer_print_ready(const struct worker_options *options)
 	else
 		printf("%skeys: as printed at the first start; another: perigee key create%s\n", s.dim, s.off);
 	fflush(stdout);
-	memset(new_key, 0, sizeof new_key);
+	if (!options->examples || options->exit_after_examples)
+		memset(new_key, 0, sizeof new_key);
 }
 
 void
 newcomer_print_invitation(const char *address, const char *example)
 {
 	struct style s = style_of(STDOUT_FILENO);
+	bool known = *new_key != '\0';
 	printf("\n%sServing http://%s until Ctrl-C.%s Save a file in scripts/ or methodology/ and it is live. In another terminal:\n"
 	       "  build/perigee run sales.qualify --input %s --trace\n"
-	       "  curl -s http://%s/v1/agents/sales/qualify -H 'Authorization: Bearer KEY' -H 'Prefer: wait=10' \\\n"
+	       "  curl -s http://%s/v1/agents/sales/qualify -H 'Authorization: Bearer %s' -H 'Prefer: wait=10' \\\n"
 	       "    -H 'Content-Type: application/json' -d @%s\n"
-	       "%sKEY is printed at the first start; build/perigee key create makes another%s\n",
-	       s.bold, address, s.off, example, address, example, s.dim, s.off);
+	       "%s%s; build/perigee key create makes another%s\n",
+	       s.bold, address, s.off, example, address, known ? new_key : "KEY", example, s.dim,
+	       known ? "The key was made now and is not shown again" : "KEY was printed at the first start", s.off);
 	fflush(stdout);
+	memset(new_key, 0, sizeof new_key);
 }

@@ -8,5 +8,5 @@
 MUST_CHECK int newcomer_provide(struct host *host, const struct worker_options *options, struct errbuf *e);
 /* On standard output, one fact a line, for people and harnesses: `listening on http://ADDRESS`, `key: KEY`. */
 void newcomer_print_ready(const struct worker_options *options);
-/* After the examples: where to go from here; example: the path of an input. */
+/* After the examples: where to go from here, with the key of this start where one was made; example: the path of an input. */
 void newcomer_print_invitation(const char *address, const char *example);

@@ -45,8 +45,9 @@ journal_of_run(struct host *host, const char *tenant, const char *id)
 	return journal;
 }
 
+/* NULL after telling why. */
 static json_t *
-journal_of_file(const char *path)
+read_document(const char *path)
 {
 	struct buf text;
 	struct errbuf e;
@@ -55,14 +56,50 @@ journal_of_file(const char *path)
 		cli_fail(EXIT_USAGE, "%s", e.text);
 		return NULL;
 	}
-	json_t *journal = json_read(buf_str(&text), JOURNAL_MAX, &code, &e);
+	json_t *document = json_read(buf_str(&text), JOURNAL_MAX, &code, &e);
 	buf_free(&text);
-	if (!journal)
+	if (!document)
 		cli_fail(EXIT_USAGE, "%s: %s", path, e.text);
-	else if (!json_is_object(json_member(journal, "run")) || !json_is_array(json_member(journal, "outcomes")))
-		cli_fail(EXIT_USAGE, "%s is no journal {run, outcomes}: make one with perigee runs RUN --journal --json", path);
-	else
+	return document;
+}
+
+/* Completes a journal that came over HTTP: `items` are its outcomes, and the run is an answer of its own. False: it is none. */
+static bool
+is_whole(json_t *journal, json_t *run)
+{
+	json_t *items = json_object_get(journal, "items");
+	if (run)
+		json_put(journal, "run", json_incref(run));
+	if (json_is_array(items) && !json_member(journal, "outcomes"))
+		json_put(journal, "outcomes", json_incref(items));
+	return json_is_object(json_member(journal, "run")) && json_is_array(json_member(journal, "outcomes"));
+}
+
+/* With pages of more to come the journal would be taken for a run that stopped there. */
+static bool
+is_cut(const json_t *journal)
+{
+	const json_t *next = json_member(journal, "next_cursor");
+	return next && !json_is_null(next);
+}
+
+static json_t *
+journal_of_file(const char *path, const char *run_path)
+{
+	json_t *journal = read_document(path), *run = journal && run_path ? read_document(run_path) : NULL;
+	if (!journal || (run_path && !run)) {
+		json_decref(journal);
+		return NULL;
+	}
+	bool whole = json_is_object(journal) && is_whole(journal, run);
+	json_decref(run);
+	if (whole && !is_cut(journal))
 		return journal;
+	if (whole)
+		cli_fail(EXIT_USAGE, "%s is the first page of a journal: ask on with ?cursor= (and ?limit=200) and join the items", path);
+	else
+		cli_fail(EXIT_USAGE, "%s is no journal: it needs {run, outcomes} as perigee runs RUN --journal --json prints it, or the {items} of GET "
+		         "/v1/runs/ID/journal and with them --run FILE, the answer of GET /v1/runs/ID", path);
 	json_decref(journal);
 	return NULL;
 }
@@ -133,13 +170,13 @@ print_result(const json_t *result, const json_t *journal, bool json)
 
 /* The journal that is asked for; NULL with *code after telling why. */
 static json_t *
-find_journal(const char *what, const char *tenant, const char *config, const struct setting_flags *flags, int *code)
+find_journal(const char *what, const char *run_path, const char *tenant, const char *config, const struct setting_flags *flags, int *code)
 {
 	struct settings settings;
 	struct host host;
 	*code = EXIT_USAGE;
-	if (access(what, F_OK) == 0 || strcmp(what, "-") == 0)
-		return journal_of_file(what);
+	if (run_path || strchr(what, '/') || str_ends(str_of(what), ".json") || access(what, F_OK) == 0 || strcmp(what, "-") == 0)
+		return journal_of_file(what, run_path);
 	*code = host_begin(config, flags, (struct host_options){ .without_engine = true, .read_only = true }, &settings, &host);
 	if (*code >= 0)
 		return NULL;
@@ -171,11 +208,12 @@ replay(struct host *host, const char *tenant, const json_t *journal, const char 
 static int
 run(const struct command *command, int argc, char **argv)
 {
-	const char *config = NULL, *tenant = TENANT_OTHERWISE, *bundle = NULL;
+	const char *config = NULL, *tenant = TENANT_OTHERWISE, *bundle = NULL, *run_path = NULL;
 	bool json = false;
 	struct setting_flags flags = { 0 };
 	struct words words;
 	const struct option options[] = {
+		{ "--run", "FILE", "with FILE: its run, where it holds only the outcomes", &run_path, NULL, NULL },
 		{ "--bundle", "PATH", "replay against the scripts of this root", &bundle, NULL, NULL },
 		{ "--json", NULL, "for machines", NULL, &json, NULL },
 		OPTION_TENANT(tenant), OPTION_CONFIG(config), OPTION_ROOT, OPTION_STORE, { 0 },
@@ -186,7 +224,7 @@ run(const struct command *command, int argc, char **argv)
 
 	struct settings settings;
 	struct host host;
-	json_t *journal = find_journal(words.items[0], tenant, config, &flags, &code);
+	json_t *journal = find_journal(words.items[0], run_path, tenant, config, &flags, &code);
 	if (!journal)
 		return code;
 	code = host_begin(config, &flags, (struct host_options){ .scratch = true }, &settings, &host);
@@ -201,5 +239,6 @@ run(const struct command *command, int argc, char **argv)
 const struct command command_replay = {
 	"replay", "RUN|FILE [OPTIONS]", "Replay a journal against today's scripts; exit 1 and a diff where they differ",
 	"Nothing is stored and no effect is performed: the script gets the recorded outcomes in the recorded order.\n"
-	"A run that has not ended is the same so far, exit 0.", run,
+	"A run that has not ended is the same so far, exit 0. A FILE comes from perigee runs RUN --journal --json, or over HTTP:\n"
+	"  GET /v1/runs/ID/journal?limit=200 > journal.json   GET /v1/runs/ID > run.json   perigee replay journal.json --run run.json", run,
 };

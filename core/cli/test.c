@@ -218,6 +218,8 @@ run(const struct command *command, int argc, char **argv)
 		report_end(&report);
 		if (!code && report.failed)
 			code = EXIT_FAILED;
+		else if (!code && report.number == 0)
+			code = cli_fail(EXIT_FAILED, filter ? "no test has '%s' in its name" : "the specs hold no test%s", filter ? filter : "");
 	}
 	json_decref(c.files);
 	json_decref(c.specs);

@@ -60,7 +60,7 @@ add_xml(struct buf *b, struct str text)
 struct outcome {
 	struct str name, path, message, traceback;
 	int64_t line;
-	bool failed, pending;
+	bool failed, error, pending;
 };
 
 static void
@@ -99,14 +99,19 @@ tell_junit(struct report *r, const struct outcome *o)
 	buf_add_text(&r->junit, "\" classname=\"");
 	add_xml(&r->junit, o->path);
 	buf_addf(&r->junit, "\" line=\"%lld\">", (long long)o->line);
-	if (o->pending)
+	if (o->pending && !o->message.n) {
 		buf_add_text(&r->junit, "<skipped/>");
+	} else if (o->pending) {
+		buf_add_text(&r->junit, "<skipped message=\"");
+		add_xml(&r->junit, o->message);
+		buf_add_text(&r->junit, "\"/>");
+	}
 	if (o->failed) {
-		buf_add_text(&r->junit, "<failure message=\"");
+		buf_addf(&r->junit, "<%s message=\"", o->error ? "error" : "failure");
 		add_xml(&r->junit, o->message);
 		buf_add_text(&r->junit, "\">");
 		add_xml(&r->junit, o->traceback);
-		buf_add_text(&r->junit, "</failure>");
+		buf_addf(&r->junit, "</%s>", o->error ? "error" : "failure");
 	}
 	buf_add_text(&r->junit, "</testcase>\n");
 }
@@ -115,6 +120,8 @@ static void
 tell(struct report *r, const struct outcome *o)
 {
 	r->number++;
+	if (o->error)
+		r->errors++;
 	if (o->failed)
 		r->failed++;
 	else if (o->pending)
@@ -135,8 +142,29 @@ tell(struct report *r, const struct outcome *o)
 	fflush(stdout);
 }
 
+/* Of one file: JUnit wants them before the tests. */
+struct tally {
+	size_t tests, failures, errors, skipped;
+};
+
+static struct tally
+tally_of(const json_t *tests)
+{
+	struct tally tally = { .tests = json_array_size(tests) };
+	for (size_t i = 0; i < tally.tests; i++) {
+		struct str status = json_member_str(json_array_get(tests, i), "status");
+		if (str_is(status, "pending"))
+			tally.skipped++;
+		else if (str_is(status, "error"))
+			tally.errors++;
+		else if (!str_is(status, "passed") && !str_is(status, "success"))
+			tally.failures++;
+	}
+	return tally;
+}
+
 static void
-begin_file(struct report *r, const char *path, size_t tests, int64_t took_us)
+begin_file(struct report *r, const char *path, const struct tally *tally, int64_t took_us)
 {
 	if (r->form == REPORT_SPEC) {
 		printf("%s%s%s %s%.0f ms%s\n", r->style.bold, path, r->style.off, r->style.dim, (double)took_us / 1e3, r->style.off);
@@ -145,7 +173,8 @@ begin_file(struct report *r, const char *path, size_t tests, int64_t took_us)
 	} else {
 		buf_add_text(&r->junit, "  <testsuite name=\"");
 		add_xml(&r->junit, str_of(path));
-		buf_addf(&r->junit, "\" tests=\"%zu\" time=\"%.3f\">\n", tests, (double)took_us / 1e6);
+		buf_addf(&r->junit, "\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n", tally->tests, tally->failures,
+		         tally->errors, tally->skipped, (double)took_us / 1e6);
 	}
 }
 
@@ -159,7 +188,8 @@ end_file(struct report *r)
 void
 report_file(struct report *r, const char *path, const json_t *tests, int64_t took_us)
 {
-	begin_file(r, path, json_array_size(tests), took_us);
+	struct tally tally = tally_of(tests);
+	begin_file(r, path, &tally, took_us);
 	for (size_t i = 0; i < json_array_size(tests); i++) {
 		const json_t *test = json_array_get(tests, i);
 		struct str status = json_member_str(test, "status"), at = json_member_str(test, "path");
@@ -168,6 +198,7 @@ report_file(struct report *r, const char *path, const json_t *tests, int64_t too
 			.traceback = json_member_str(test, "traceback"), .line = json_member_int(test, "line", 0),
 			.pending = str_is(status, "pending"),
 		};
+		o.error = str_is(status, "error");
 		o.failed = !o.pending && !str_is(status, "passed") && !str_is(status, "success");
 		tell(r, &o);
 	}
@@ -186,9 +217,9 @@ report_broken_file(struct report *r, const char *path, const json_t *error, int6
 		buf_addf(&message, " (%.*s)", STR_ARG(where));
 	struct outcome o = {
 		.name = STR("the file runs to its end"), .path = str_of(path), .message = buf_str(&message),
-		.traceback = json_member_str(error, "traceback"), .line = 1, .failed = true,
+		.traceback = json_member_str(error, "traceback"), .line = 1, .failed = true, .error = true,
 	};
-	begin_file(r, path, 1, took_us);
+	begin_file(r, path, &(struct tally){ .tests = 1, .errors = 1 }, took_us);
 	tell(r, &o);
 	end_file(r);
 	buf_free(&message);
@@ -207,8 +238,8 @@ report_end(struct report *r)
 		printf("1..%zu\n", r->number);
 		break;
 	case REPORT_JUNIT:
-		printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n%s</testsuites>\n",
-		       r->number, r->failed, r->pending, seconds, buf_text(&r->junit));
+		printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n%s</testsuites>\n",
+		       r->number, r->failed - r->errors, r->errors, r->pending, seconds, buf_text(&r->junit));
 		break;
 	}
 	buf_free(&r->junit);

@@ -9,7 +9,7 @@ enum report_form { REPORT_SPEC, REPORT_TAP, REPORT_JUNIT };
 struct report {
 	enum report_form form;
 	struct style style;
-	size_t number, passed, failed, pending;
+	size_t number, passed, failed, errors, pending;   /* errors: of those that failed */
 	struct buf junit;          /* test suites so far */
 	int64_t began_us;
 };

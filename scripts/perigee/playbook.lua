@@ -5,6 +5,7 @@
 local check = require "perigee.check"
 local registry = require "perigee.registry"
 local cues = require "perigee.rules.cues"
+local text = require "perigee.text"
 
 local M = {}
 
@@ -90,9 +91,47 @@ function M.cue(group)
   return group
 end
 
-local function refuse(context, reason)
-  error((context.at or context.where) .. ": " .. reason, 0)
+local REFUSED = {} -- raised where one part of a playbook cannot be read any further
+
+-- A fault: all are told at once.
+local function note(context, reason)
+  local problems = context.problems
+  problems[#problems + 1] = (context.at or context.where) .. ": " .. reason
 end
+
+local function refuse(context, reason)
+  note(context, reason)
+  error(REFUSED, 0)
+end
+
+-- Reads one part; what is wrong in it hides no fault of the others.
+local function read(part, ...)
+  local ok, caught = pcall(part, ...)
+  if not ok and caught ~= REFUSED then
+    error(caught, 0)
+  end
+end
+
+-- The context of a group of cues: the line that `cue` marked it with.
+local function group_context(book, group)
+  local at = type(group) == "table" and group.at or nil
+  return { where = book.where, at = at, problems = book.problems }
+end
+
+local function check_names(context, path, list, known, what)
+  for _, name in ipairs(list or {}) do
+    if not known[name] then
+      note(context, path .. ": " .. check.unknown(what, name, check.keys(known)))
+    end
+  end
+end
+
+-- Names that belong to selling, not to one playbook; docs/authors.md lists them.
+local CIRCUMSTANCES = text.set "question conditional hedged negated elsewhere"
+local PERSONAS = text.set "ic manager director vp c_level"
+local STAGES = text.set [[
+  prospecting discovery qualification evaluation negotiation closed_won closed_lost
+]]
 
 local function check_keys(context, path, value, keys)
   if type(value) ~= "table" then
@@ -109,12 +148,12 @@ local function check_keys(context, path, value, keys)
           end
         end
         table.sort(names)
-        refuse(
+        note(
           context,
           path .. ": unknown field '" .. key .. "' (known: " .. table.concat(names, ", ") .. ")"
         )
       end
-      if want ~= "any" and type(item) ~= want then
+      if want and want ~= "any" and type(item) ~= want then
         refuse(context, path .. "." .. key .. " must be a " .. want .. ", not a " .. type(item))
       end
     end
@@ -124,14 +163,17 @@ end
 local function compile_phrases(context, path, list, words)
   local compiled = {}
   for k, phrase in ipairs(list or {}) do
+    local cue, reason
     if type(phrase) ~= "string" then
-      refuse(context, path .. "[" .. k .. "] must be a phrase in quotes")
+      note(context, path .. "[" .. k .. "] must be a phrase in quotes")
+    else
+      cue, reason = cues.compile(phrase, words)
     end
-    local cue, reason = cues.compile(phrase, words)
-    if not cue then
-      refuse(context, path .. ': cue "' .. phrase .. '": ' .. reason)
+    if cue then
+      compiled[#compiled + 1] = cue
+    elseif reason then
+      note(context, path .. ': cue "' .. phrase .. '": ' .. reason)
     end
-    compiled[k] = cue
   end
   return compiled
 end
@@ -139,7 +181,7 @@ end
 local function strength_of(context, path, group)
   local value = STRENGTH[group.strength or "plain"]
   if not value then
-    refuse(context, path .. ".strength must be strong, plain, fair or weak")
+    note(context, path .. ".strength must be strong, plain, fair or weak")
   end
   return value
 end
@@ -196,20 +238,21 @@ end
 
 -- One group of cues: what the customer says, in any of these phrases, is evidence of one claim.
 local function compile_group(book, dimension, group, polarity, path)
-  local context = { where = book.where, at = type(group) == "table" and group.at or nil }
+  local context = group_context(book, group)
   check_keys(context, path, group, CUE_KEYS)
   if not group.claim then
     refuse(context, path .. ".claim is missing: say what these words show")
   end
+  check_names(context, path .. ".even", group.even, CIRCUMSTANCES, "circumstance")
   group = merged(group)
   if #group == 0 then
     refuse(context, path .. " has no phrases")
   end
   if group.heard and not book.offers[group.heard] then
-    refuse(context, path .. ".heard names no entry of offers: '" .. group.heard .. "'")
+    note(context, path .. ".heard names no entry of offers: '" .. group.heard .. "'")
   end
   if group.limit and not book.offers[group.limit] then
-    refuse(context, path .. ".limit names no entry of offers: '" .. group.limit .. "'")
+    note(context, path .. ".limit names no entry of offers: '" .. group.limit .. "'")
   end
   local rule = {
     dimension = dimension.name,
@@ -232,29 +275,26 @@ local function compile_group(book, dimension, group, polarity, path)
   end
 end
 
-local function compile_answers(book, dimension, list)
-  for k, group in ipairs(list or {}) do
-    local path = "dimensions." .. dimension.name .. ".answers[" .. k .. "]"
-    local context = { where = book.where, at = type(group) == "table" and group.at or nil }
-    check_keys(context, path, group, ANSWER_KEYS)
-    if not (group.yes or group.no) then
-      refuse(context, path .. " needs yes, no, or both")
-    end
-    if not group.asks or #group.asks == 0 then
-      refuse(context, path .. ".asks has no phrases")
-    end
-    local rule = {
-      dimension = dimension.name,
-      yes = group.yes,
-      no = group.no,
-      yes_is = group.yes_is or 1,
-      confidence = strength_of(context, path, group),
-      unless = compile_phrases(context, path .. ".unless", group.unless, book.words),
-    }
-    for _, cue in ipairs(compile_phrases(context, path .. ".asks", group.asks, book.words)) do
-      cue.rule = rule
-      book.asks[#book.asks + 1] = cue
-    end
+local function compile_answer(book, dimension, group, path)
+  local context = group_context(book, group)
+  check_keys(context, path, group, ANSWER_KEYS)
+  if not (group.yes or group.no) then
+    refuse(context, path .. " needs yes, no, or both")
+  end
+  if not group.asks or #group.asks == 0 then
+    refuse(context, path .. ".asks has no phrases")
+  end
+  local rule = {
+    dimension = dimension.name,
+    yes = group.yes,
+    no = group.no,
+    yes_is = group.yes_is or 1,
+    confidence = strength_of(context, path, group),
+    unless = compile_phrases(context, path .. ".unless", group.unless, book.words),
+  }
+  for _, cue in ipairs(compile_phrases(context, path .. ".asks", group.asks, book.words)) do
+    cue.rule = rule
+    book.asks[#book.asks + 1] = cue
   end
 end
 
@@ -270,7 +310,7 @@ local function compile_dimension(book, dimension, k)
   path = "dimensions." .. dimension.name
   local requires = dimension.requires or 2
   if requires < 0 or requires > 4 then
-    refuse(book, path .. ".requires must be 0 to 4")
+    note(book, path .. ".requires must be 0 to 4")
   end
   local made = {
     name = dimension.name,
@@ -283,89 +323,106 @@ local function compile_dimension(book, dimension, k)
     order = k,
   }
   if made.weight < 0 then
-    refuse(book, path .. ".weight must not be negative")
+    note(book, path .. ".weight must not be negative")
   end
   if made.half_life_days and made.half_life_days <= 0 then
-    refuse(book, path .. ".half_life_days must be positive")
+    note(book, path .. ".half_life_days must be positive")
   end
   book.dimensions[k], book.by_name[dimension.name] = made, made
   for n, group in ipairs(dimension.confirms or {}) do
-    compile_group(book, dimension, group, 1, path .. ".confirms[" .. n .. "]")
+    read(compile_group, book, dimension, group, 1, path .. ".confirms[" .. n .. "]")
   end
   for n, group in ipairs(dimension.contradicts or {}) do
-    compile_group(book, dimension, group, -1, path .. ".contradicts[" .. n .. "]")
+    read(compile_group, book, dimension, group, -1, path .. ".contradicts[" .. n .. "]")
   end
-  compile_answers(book, dimension, dimension.answers)
+  for n, group in ipairs(dimension.answers or {}) do
+    read(compile_answer, book, dimension, group, path .. ".answers[" .. n .. "]")
+  end
+end
+
+local function compile_question(book, question, k, seen)
+  local path = "questions[" .. k .. "]"
+  check_keys(book, path, question, QUESTION_KEYS)
+  if not (question.id and question.text) then
+    refuse(book, path .. " needs id and text")
+  end
+  if seen[question.id] then
+    refuse(book, path .. ": id '" .. question.id .. "' stands twice")
+  end
+  if not book.by_name[question.dimension or ""] then
+    refuse(
+      book,
+      path .. ".dimension names no dimension: '" .. tostring(question.dimension) .. "'"
+    )
+  end
+  check_names(book, path .. ".personas", question.personas, PERSONAS, "persona")
+  check_names(book, path .. ".stages", question.stages, STAGES, "stage")
+  seen[question.id] = true
+  book.questions[k] = {
+    id = question.id,
+    text = question.text,
+    dimension = question.dimension,
+    personas = question.personas,
+    stages = question.stages,
+    below = question.below or 2,
+    why = question.why,
+    order = k,
+    like = compile_phrases(book, path .. ".like", question.like, book.words),
+  }
 end
 
 local function compile_questions(book, list)
   local seen = {}
   for k, question in ipairs(list or {}) do
-    local path = "questions[" .. k .. "]"
-    check_keys(book, path, question, QUESTION_KEYS)
-    if not (question.id and question.text) then
-      refuse(book, path .. " needs id and text")
-    end
-    if seen[question.id] then
-      refuse(book, path .. ": id '" .. question.id .. "' stands twice")
-    end
-    if not book.by_name[question.dimension or ""] then
-      refuse(
-        book,
-        path .. ".dimension names no dimension: '" .. tostring(question.dimension) .. "'"
-      )
-    end
-    seen[question.id] = true
-    book.questions[k] = {
-      id = question.id,
-      text = question.text,
-      dimension = question.dimension,
-      personas = question.personas,
-      stages = question.stages,
-      below = question.below or 2,
-      why = question.why,
-      order = k,
-      like = compile_phrases(book, path .. ".like", question.like, book.words),
-    }
+    read(compile_question, book, question, k, seen)
   end
+end
+
+local function compile_gate(book, gate, k)
+  local path = "gates[" .. k .. "]"
+  check_keys(book, path, gate, GATE_KEYS)
+  if not gate.into then
+    refuse(book, path .. ".into is missing: the stage that it opens")
+  end
+  check_names(book, path .. ".into", { gate.into }, STAGES, "stage")
+  for name, level in pairs(gate.requires or {}) do
+    if not book.by_name[name] then
+      refuse(book, path .. ".requires names no dimension: '" .. tostring(name) .. "'")
+    end
+    if type(level) ~= "number" or level < 0 or level > 4 then
+      refuse(book, path .. ".requires." .. name .. " must be a level, 0 to 4")
+    end
+  end
+  book.gates[k] = {
+    into = gate.into,
+    title = gate.title,
+    requires = gate.requires or {},
+    human = gate.human or false,
+  }
 end
 
 local function compile_gates(book, list)
   for k, gate in ipairs(list or {}) do
-    local path = "gates[" .. k .. "]"
-    check_keys(book, path, gate, GATE_KEYS)
-    if not gate.into then
-      refuse(book, path .. ".into is missing: the stage that it opens")
-    end
-    for name, level in pairs(gate.requires or {}) do
-      if not book.by_name[name] then
-        refuse(book, path .. ".requires names no dimension: '" .. tostring(name) .. "'")
-      end
-      if type(level) ~= "number" or level < 0 or level > 4 then
-        refuse(book, path .. ".requires." .. name .. " must be a level, 0 to 4")
-      end
-    end
-    book.gates[k] = {
-      into = gate.into,
-      title = gate.title,
-      requires = gate.requires or {},
-      human = gate.human or false,
-    }
+    read(compile_gate, book, gate, k)
   end
+end
+
+local function compile_flag(book, flag, k)
+  local path = "red_flags[" .. k .. "]"
+  check_keys(book, path, flag, FLAG_KEYS)
+  if not flag.id or not flag.title then
+    refuse(book, path .. " needs id and title")
+  end
+  if not book.by_name[flag.dimension or ""] then
+    refuse(book, path .. ".dimension names no dimension: '" .. tostring(flag.dimension) .. "'")
+  end
+  book.red_flags[k] =
+    { id = flag.id, title = flag.title, dimension = flag.dimension, action = flag.action }
 end
 
 local function compile_flags(book, list)
   for k, flag in ipairs(list or {}) do
-    local path = "red_flags[" .. k .. "]"
-    check_keys(book, path, flag, FLAG_KEYS)
-    if not flag.id or not flag.title then
-      refuse(book, path .. " needs id and title")
-    end
-    if not book.by_name[flag.dimension or ""] then
-      refuse(book, path .. ".dimension names no dimension: '" .. tostring(flag.dimension) .. "'")
-    end
-    book.red_flags[k] =
-      { id = flag.id, title = flag.title, dimension = flag.dimension, action = flag.action }
+    read(compile_flag, book, flag, k)
   end
 end
 
@@ -402,7 +459,30 @@ local function compile_topics(book, topics)
   end
 end
 
---- Checks and compiles a playbook without registering it.
+local function compile_form(book, name, form)
+  if type(name) ~= "string" or not name:find("^%l[%l%d_]*$") then
+    note(book, "a playbook's name is lower-case letters, digits and _")
+  end
+  check_keys(book, "playbook", form, PLAYBOOK_KEYS)
+  book.title, book.version, book.description =
+    form.title or name, form.version or 1, form.description
+  book.words = form.words
+  read(compile_topics, book, form.topics)
+  read(compile_offers, book, form.offers)
+  if type(form.dimensions) ~= "table" or #form.dimensions == 0 then
+    refuse(book, "dimensions is missing or empty")
+  end
+  for k, dimension in ipairs(form.dimensions) do
+    read(compile_dimension, book, dimension, k)
+  end
+  compile_questions(book, form.questions)
+  compile_gates(book, form.gates)
+  compile_flags(book, form.red_flags)
+  check_names(book, "power", form.power, book.by_name, "dimension")
+  book.power = set_of(form.power)
+end
+
+--- Checks and compiles a playbook without registering it. Every fault is a line of the error: file:line: reason.
 ---@param name string
 ---@param form table as the author wrote it
 ---@param where? string file:line of the author's call
@@ -421,26 +501,13 @@ function M.compile(name, form, where)
     asks = {},
     offers = {},
     offer_cues = {},
+    problems = {},
   }
-  if type(name) ~= "string" or not name:find("^%l[%l%d_]*$") then
-    refuse(book, "a playbook's name is lower-case letters, digits and _")
+  read(compile_form, book, name, form)
+  if #book.problems > 0 then
+    error(table.concat(book.problems, "\n"), 0)
   end
-  check_keys(book, "playbook", form, PLAYBOOK_KEYS)
-  book.title, book.version, book.description =
-    form.title or name, form.version or 1, form.description
-  book.words = form.words
-  compile_topics(book, form.topics)
-  compile_offers(book, form.offers)
-  if type(form.dimensions) ~= "table" or #form.dimensions == 0 then
-    refuse(book, "dimensions is missing or empty")
-  end
-  for k, dimension in ipairs(form.dimensions) do
-    compile_dimension(book, dimension, k)
-  end
-  compile_questions(book, form.questions)
-  compile_gates(book, form.gates)
-  compile_flags(book, form.red_flags)
-  book.power = set_of(form.power)
+  book.problems = nil
   book.cue_index, book.ask_index = cues.index(book.cues), cues.index(book.asks)
   book.offer_index = cues.index(book.offer_cues)
   return book
@@ -469,14 +536,15 @@ end
 ---@param name string lower-case letters, digits and _
 ---@return fun(form: table): table
 function M.define(name)
-  local where = position()
+  local path, line = check.where()
   return function(form)
-    local book = M.compile(name, form, where)
+    local book = M.compile(name, form, path and path .. ":" .. line)
     local dimensions = {}
     for k, dimension in ipairs(book.dimensions) do
       dimensions[k] = dimension.name
     end
-    registry.add_playbook(name, { title = book.title, dimensions = dimensions }, book)
+    local described = { title = book.title, dimensions = dimensions }
+    registry.add_playbook(name, described, book, path, line)
     return book
   end
 end

@@ -89,9 +89,13 @@ end
 ---@param name string
 ---@param described { title?: string, dimensions: string[] } for the manifest
 ---@param object any what `registry.playbooks()` gives back
-function registry.add_playbook(name, described, object)
+---@param path? string where the author wrote it: a tail call has left the stack by now
+---@param line? integer
+function registry.add_playbook(name, described, object, path, line)
   refuse_outside_loading("playbook")
-  local path, line = check.where()
+  if not path then
+    path, line = check.where()
+  end
   local problem
   if type(name) ~= "string" or not string.find(name, "^[a-z][a-z0-9_]*$") then
     problem = "playbook: a name is lower-case letters, digits and _, got " .. check.describe(name)
@@ -109,6 +113,18 @@ function registry.add_playbook(name, described, object)
     module = registry.module_of(path),
   }
   playbooks[name] = { object = object, manifest = manifest, path = path, line = line }
+end
+
+---A module of methodology/ that has loaded must have declared a playbook.
+---@param module string
+function registry.check_methodology(module)
+  for _, entry in pairs(playbooks) do
+    if entry.manifest.module == module then
+      return
+    end
+  end
+  local hint = 'declares no playbook: write `return playbook "name" { … }`, or move it to scripts/'
+  error(host.source(module) .. ":1: " .. hint, 0)
 end
 
 ---@return table<string, any> by_name what was given to add_playbook, by name

@@ -180,9 +180,69 @@ def test_replay(folder, run):
     code, out, err = perigee("replay", run, cwd=folder)
     test("replay against other scripts: both sides, exit 1", code == 1 and "goodbye" in out and ("hello" in out or "recorded" in out), out + err)
     make_root(folder)
+    whole = json.loads(open(os.path.join(folder, "journal.json")).read())
+    write(folder, "items.json", json.dumps({"items": whole["outcomes"], "next_cursor": None}))
+    write(folder, "run.json", json.dumps(whole["run"]))
+    code, out, err = perigee("replay", "items.json", "--run", "run.json", cwd=folder)
+    test("replay of what HTTP exports: same, exit 0", code == 0 and out.startswith("same"), out + err)
+    write(folder, "both.json", json.dumps({"items": whole["outcomes"], "run": whole["run"]}))
+    code, out, err = perigee("replay", "both.json", cwd=folder)
+    test("replay of {run, items}: same, exit 0", code == 0 and out.startswith("same"), out + err)
+    code, out, err = perigee("replay", "items.json", cwd=folder)
+    test("replay of items without their run: says where to get it, exit 2", code == 2 and one_line(err) and "--run" in err, err)
+    write(folder, "page.json", json.dumps({"items": whole["outcomes"], "next_cursor": "x", "run": whole["run"]}))
+    code, out, err = perigee("replay", "page.json", cwd=folder)
+    test("replay of one page of many: refused, exit 2", code == 2 and one_line(err) and "cursor" in err, err)
+    code, out, err = perigee("replay", "/nonexistent.json", cwd=folder)
+    test("replay of a file that is not there says so, exit 2", code == 2 and one_line(err) and "/nonexistent.json: No such file" in err, err)
     write(folder, "no.json", "[]")
     code, out, err = perigee("replay", "no.json", cwd=folder)
     test("replay of something else, exit 2", code == 2 and one_line(err), err)
+
+
+FAULTY = """local playbook = require "perigee.playbook"
+return playbook "mine" {
+  dimensions = {
+    { name = "need", title = "Need", confirms = {
+      playbook.cue { claim = "a", even = { "zzz" }, "we need *12 it" },
+      playbook.cue { claim = "b", strenght = "strong", "we need {nobody}" },
+      playbook.cue { claim = "c", "we (need" },
+    } },
+  },
+  questions = { { id = "q", dimension = "need", text = "Why?", personas = { "cfo" }, stages = { "end" } } },
+  gates = { { into = "nowhere", requires = {} } },
+  power = { "might" },
+}
+"""
+
+
+def check_tells_everything():
+    with tempfile.TemporaryDirectory() as root:
+        write(root, "scripts/agents/a.lua", 'local agent = require "perigee.agent"\nreturn agent "a" { capabilities = { x = { rnu = 1 }, y = { run = 2 } } }\n')
+        write(root, "scripts/agents/b.lua", "local x = nil\nreturn x.y\n")
+        write(root, "scripts/agents/c.lua", "return = 1\n")
+        write(root, "scripts/agents/d.lua", 'return require "agents.c"\n')
+        write(root, "methodology/empty.lua", "")
+        write(root, "methodology/mine.lua", FAULTY)
+        for name in ("one", "two"):
+            write(root, "methodology/%s.lua" % name,
+                  'local playbook = require "perigee.playbook"\nreturn playbook "twin" { dimensions = { { name = "d", title = "D" } } }\n')
+        code, out, err = perigee("check", root)
+        lines = out.replace(root + "/", "").splitlines()
+        test("check of many faults exits 1 and every line is file:line: message",
+             code == 1 and all(l.split(":")[1:2] and l.split(":")[1].isdigit() for l in lines), out + err)
+        for what, at, words in (
+                ("an unknown key", "scripts/agents/a.lua:2", "rnu"), ("the agent's second fault", "scripts/agents/a.lua:2", "capabilities.y.run"),
+                ("an error of another module", "scripts/agents/b.lua:2", "index"), ("a syntax error beside them", "scripts/agents/c.lua:1", ""),
+                ("an empty methodology file", "methodology/empty.lua:1", "declares no playbook"),
+                ("an unknown circumstance", "methodology/mine.lua:5", "zzz"), ("a gap that is too wide", "methodology/mine.lua:5", "*12"),
+                ("an unknown field", "methodology/mine.lua:6", "strenght"), ("an unknown set of the same cue", "methodology/mine.lua:6", "nobody"),
+                ("a phrase that does not parse", "methodology/mine.lua:7", "closes"), ("an unknown persona", "methodology/mine.lua:2", "cfo"),
+                ("an unknown stage of a question", "methodology/mine.lua:2", '"end"'), ("an unknown stage of a gate", "methodology/mine.lua:2", "nowhere"),
+                ("an unknown name in power", "methodology/mine.lua:2", "might"),
+                ("a playbook declared twice, by its file", "methodology/two.lua:2", "methodology/one.lua:2")):
+            test("check tells " + what, any(l.startswith(at + ": ") and words in l for l in lines), out + err)
+        test("check does not blame who requires a broken file", not any(l.startswith("scripts/agents/d.lua") for l in lines), out)
 
 
 def test_check(folder):
@@ -192,6 +252,7 @@ def test_check(folder):
     code, out, err = perigee("check", cwd=folder)
     test("check of a broken bundle: file:line: message, exit 1", code == 1 and "scripts/agents/broken.lua:" in out, out + err)
     os.remove(os.path.join(folder, "scripts/agents/broken.lua"))
+    check_tells_everything()
     with tempfile.TemporaryDirectory() as empty:
         code, out, err = perigee("check", empty)
         test("check of a folder without scripts, exit 2", code == 2 and one_line(err), out + err)
@@ -386,13 +447,18 @@ describe("numbers", function()
   it("add up", function() assert.are.equal(4, 2 + 2) end)
   it("do not lie", function() assert.are.equal(5, 2 + 2) end)
   pending("are endless")
+  it("wait", function() pending("no time") end)
 end)
 """)
     code, out, err = perigee("test", "--output", "tap", cwd=folder)
-    test("test prints TAP and exits 1 on a failure", code == 1 and "\nok 1 - " in out and "not ok 2 - " in out and "1..3" in out, out + err)
+    test("test prints TAP and exits 1 on a failure", code == 1 and "\nok 1 - " in out and "not ok 2 - " in out and "1..4" in out, out + err)
     code, out, err = perigee("test", "--filter", "add up", cwd=folder)
     test("test --filter runs some, exit 0", code == 0 and "1 passed" in out, out + err)
+    code, out, err = perigee("test", "--filter", "nomatch", cwd=folder)
+    test("test --filter that lets nothing through says so, exit 1", code == 1 and one_line(err) and "nomatch" in err, out + err)
     code, out, err = perigee("test", "--output", "junit", cwd=folder)
+    test("a JUnit suite counts what became of its tests", '<testsuite name="spec/greeter_spec.lua" tests="4" failures="1" errors="0" skipped="2"' in out, out)
+    test("JUnit gives the reason of a pending test", '<skipped message="no time"/>' in out, out)
     test("test prints JUnit", code == 1 and out.startswith("<?xml") and "<failure" in out and "<skipped/>" in out, out + err)
     write(folder, "spec/greeter_spec.lua", 'it("eats memory", function() local t = {} for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end)\n')
     code, out, err = perigee("test", "--output", "tap", cwd=folder)

@@ -197,7 +197,7 @@ local function count_gaps(state, more)
 end
 
 local function parse_gap(state, items)
-  local _, e, digits = find(state.source, "^%*(%d?)", state.at)
+  local _, e, digits = find(state.source, "^%*(%d*)", state.at)
   local size = digits ~= "" and tonumber(digits) or GAP
   if size > MAX_GAP or size < 1 then
     fail("a gap is 1 to " .. MAX_GAP .. " words")
