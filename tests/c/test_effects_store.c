@@ -414,9 +414,9 @@ static void events_are_put_into_the_outbox(void **state)
 	(void)state;
 	perform("events.emit", "{'type':'deal.won','subject':'d1','data':{'x':1}}");
 	assert_true(uuid_is_text(json_member_str(outcome.ok, "id")));
-	effect_number--;      /* the same effect a second time: the same event */
-	perform("events.emit", "{'type':'deal.won','subject':'d1','data':{'x':1}}");
 	perform("events.emit", "{'type':'deal.won','data':null,'id':'mine'}");
+	expect_ok("{'id':'mine'}");
+	perform("events.emit", "{'type':'deal.won','data':null,'id':'mine'}"); /* its own id a second time: the same event */
 	expect_ok("{'id':'mine'}");
 	tx = begin("acme");
 	events_tx_list(tx, 0, STR(""), 0);
