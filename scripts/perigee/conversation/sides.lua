@@ -14,6 +14,7 @@
 --    who answers a seller's questions buys. One who is still open then is opposite to all others, if they agree.
 -- Where that does not tell, the side stays unknown, and nothing that person says is recorded.
 
+local registry = require "perigee.registry"
 local text = require "perigee.text"
 local phrases = require "perigee.conversation.signs"
 local cues = require "perigee.rules.cues"
@@ -104,6 +105,11 @@ local function signs()
   end
   return compiled
 end
+
+registry.before_runs(function()
+  signs()
+  cues.prepare()
+end)
 
 local INTRODUCES = text.set("from of with at calling")
 local GREETED = text.set("hi hello thanks hey morning afternoon is")

@@ -197,14 +197,17 @@ local CUE = {
 
 local compiled = {}
 
-registry.before_runs(function()
+--- Makes what the cues compiled so far would make when first asked: before runs, so that all inherit it.
+function M.prepare()
   for _, cue in ipairs(compiled) do
     for key in pairs(LATER) do
       local _ = cue[key]
     end
   end
   compiled = {}
-end)
+end
+
+registry.before_runs(M.prepare)
 
 --- Compiles one phrase.
 ---@param phrase string
