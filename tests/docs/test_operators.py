@@ -3,7 +3,7 @@
 
 Comments at a block's end: `# prints TEXT` (in standard output or error), `# exit N` (0 otherwise).
 """
-import os, sys
+import signal, os, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "http"))
@@ -134,7 +134,11 @@ def the_unit_is_sound():
         process = subprocess.Popen(words, env=e, cwd="/", stdout=subprocess.PIPE, stderr=log, text=True)
         line = process.stdout.readline()
         reload = settings["ExecReload"].replace("$MAINPID", str(process.pid)).split()
-        equal(subprocess.run(reload, timeout=10).returncode, 0)
+        if os.path.exists(reload[0]):
+            equal(subprocess.run(reload, timeout=10).returncode, 0)
+        else:  # a machine without the package that has kill: what it would do
+            equal(reload[1:], ["-HUP", str(process.pid)])
+            os.kill(process.pid, signal.SIGHUP)
         time.sleep(0.3)
         process.terminate()
         code = process.wait(30)
