@@ -3,7 +3,7 @@
 
 Comments at a block's end: `# prints TEXT` (in standard output or error), `# exit N` (0 otherwise).
 """
-import signal, os, sys
+import os, signal, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "http"))
