@@ -14,9 +14,8 @@
 --    who answers a seller's questions buys. One who is still open then is opposite to all others, if they agree.
 -- Where that does not tell, the side stays unknown, and nothing that person says is recorded.
 
-local registry = require "perigee.registry"
 local text = require "perigee.text"
-local phrases = require "perigee.conversation.signs"
+local signs = require "perigee.conversation.sign_cues"
 local cues = require "perigee.rules.cues"
 local entities = require "perigee.rules.entities"
 
@@ -76,40 +75,6 @@ local MOST_TURNS = 60
 local MOST_POINTS = 6
 -- After so many bytes the caller may begin a new slice of CPU time.
 local PAUSE_AFTER = 20000
-
-local compiled
-
-local function compile_groups(groups)
-  local list = {}
-  for _, group in ipairs(groups) do
-    local unless = {}
-    for k, phrase in ipairs(group.unless or {}) do
-      unless[k] = assert(cues.compile(phrase, phrases.words))
-    end
-    for _, phrase in ipairs(group) do
-      local cue = assert(cues.compile(phrase, phrases.words))
-      cue.points, cue.when, cue.unless = group.points, group.when, unless
-      list[#list + 1] = cue
-    end
-  end
-  return cues.index(list)
-end
-
-local function signs()
-  if not compiled then
-    local groups = { { points = 0, unpack(phrases.business) } }
-    for _, group in ipairs(phrases.groups) do
-      groups[#groups + 1] = group
-    end
-    compiled = { said = compile_groups(groups), titles = compile_groups(phrases.titles) }
-  end
-  return compiled
-end
-
-registry.before_runs(function()
-  signs()
-  cues.prepare()
-end)
 
 local INTRODUCES = text.set("from of with at calling")
 local GREETED = text.set("hi hello thanks hey morning afternoon is")
@@ -202,7 +167,7 @@ local function score(source, utterance, person)
     person.plus, person.clear = person.plus + points, person.clear or points > 0
   end
   for _, sentence in ipairs(reading.sentences) do
-    local plus, minus, business = points_of(signs().said, reading, sentence)
+    local plus, minus, business = points_of(signs.said(), reading, sentence)
     person.business = person.business or business
     person.plus, person.minus = person.plus + plus, person.minus + minus
     person.clear = person.clear or plus > 1 or minus < -1
@@ -217,7 +182,7 @@ local function score_signature(source, utterance, person)
   below = below:gsub("\n>.*", "")
   local reading = read(below)
   for _, sentence in ipairs(reading.sentences) do
-    local plus, minus = points_of(signs().titles, reading, sentence)
+    local plus, minus = points_of(signs.titles(), reading, sentence)
     person.plus, person.minus = person.plus + plus, person.minus + minus
     person.clear = person.clear or plus > 0 or minus < 0
   end
