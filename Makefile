@@ -39,7 +39,7 @@ endif
 
 # -- flags ------------------------------------------------------------------------------------------------------------
 
-HOST_PACKAGES := libevent libevent_pthreads sqlite3 jansson libsodium
+HOST_PACKAGES := libevent libevent_pthreads sqlite3 jansson libsodium libpq hiredis libcurl icu-i18n
 CELL_PACKAGES := luajit libseccomp
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
@@ -65,7 +65,7 @@ CELL_HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 
 # -- sources ----------------------------------------------------------------------------------------------------------
 
-HOST_FOLDERS := base net store store/sqlite run llm api cli
+HOST_FOLDERS := base net store store/sqlite store/postgres run llm api cli
 HOST_SOURCES := $(foreach folder,$(HOST_FOLDERS),$(wildcard core/$(folder)/*.c))
 # What both programs share: the part of base/ that needs no library.
 CELL_BASE := $(wildcard $(addprefix core/base/,bytes.c error.c json_text.c frame.c clock.c))

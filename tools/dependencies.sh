@@ -4,8 +4,8 @@
 # Asks dpkg what is there, never the network; says nothing and does nothing when all of it is. Works as root and with sudo.
 set -eu
 
-build="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libjansson-dev libsodium-dev uthash-dev libluajit-5.1-dev libseccomp-dev"
-test="libcmocka-dev lua-check curl python3 luajit"
+build="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libjansson-dev libsodium-dev uthash-dev libluajit-5.1-dev libseccomp-dev libpq-dev libhiredis-dev libcurl4-openssl-dev libicu-dev"
+test="libcmocka-dev lua-check curl python3 luajit postgresql redis-server pgbouncer"
 lint="cppcheck clang-tidy clang lua-check"
 fuzz="clang libclang-rt-14-dev"
 
@@ -28,7 +28,7 @@ if ! command -v dpkg-query >/dev/null 2>&1; then
 		echo "Install by hand what these packages hold:$wanted" >&2
 		exit 3
 	done
-	for library in libevent sqlite3 jansson libsodium luajit libseccomp; do
+	for library in libevent sqlite3 jansson libsodium libpq hiredis libcurl icu-i18n luajit libseccomp; do
 		pkg-config --exists "$library" && continue
 		echo "Perigee: this is no Debian or Ubuntu, so nothing is installed for you, and pkg-config does not find '$library'." >&2
 		echo "Install by hand what these packages hold:$wanted" >&2
@@ -62,7 +62,8 @@ if [ "$(id -u)" != 0 ]; then
 	sudo="sudo"
 fi
 install() {
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 $missing
+	# RUNLEVEL=1: servers that come with packages are not started; tests start their own.
+	$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 $missing
 }
 # The package lists of a fresh machine are empty or old: fetch them only when the first try does not get there.
 log=$(mktemp)

@@ -20,6 +20,7 @@ BEGIN {
 	owner["lua.h"] = "^cell/"; owner["luajit"] = "^cell/"; owner["lauxlib.h"] = "^cell/"; owner["lualib.h"] = "^cell/"; owner["luaconf.h"] = "^cell/"
 	owner["seccomp.h"] = "^cell/"; owner["linux/seccomp.h"] = "^cell/"
 	owner["sodium"] = "^base/crypto[.]c$"
+	owner["unicode/"] = "^base/zone[.]c$"
 	owner["jansson.h"] = "^base/json"
 }
 {

@@ -1,0 +1,2 @@
+-- What this file is for stands in docs/internals/production.md, section 5.
+SELECT 1;
