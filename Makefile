@@ -79,7 +79,7 @@ FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 # $(GEN)/FLOOR/*.c belong to FLOOR. Rules write to a temporary name or whole files at once: an interrupted build leaves nothing half made.
 
 RUNTIME_FILES := $(shell find scripts/perigee -name '*.lua' ! -name '*_spec.lua' 2>/dev/null | LC_ALL=C sort)
-STATEMENTS := $(wildcard core/store/sqlite/statements/*.sql)
+STATEMENTS := $(wildcard core/store/sqlite/statements/*.sql core/store/postgres/statements/*.sql)
 MIGRATIONS := $(shell find migrations -name '*.sql' 2>/dev/null | LC_ALL=C sort)
 
 GENERATED_HOST := $(GEN)/run/runtime_files.c
@@ -231,9 +231,9 @@ $(GEN)/run/runtime_files.c: tools/runtimegen.sh $(RUNTIME_FILES)
 	$(call say,GEN ,$@)tools/runtimegen.sh $@ $(RUNTIME_FILES)
 
 # statements, migrations, prelude: the generators belong to the store and to the cell
-$(GEN)/store/statements.h $(GEN)/store/statements.c &: tools/sqlgen.sh $(STATEMENTS)
+$(GEN)/store/statements.h $(GEN)/store/statements.c &: tools/sqlgen.sh $(STATEMENTS) core/store/sqlite/statements $(wildcard core/store/postgres/statements)
 	@mkdir -p $(@D)
-	$(call say,GEN ,$@)tools/sqlgen.sh $(GEN)/store $(STATEMENTS)
+	$(call say,GEN ,$@)tools/sqlgen.sh $(GEN)/store core/store/sqlite/statements core/store/postgres/statements
 
 $(GEN)/store/migrations.c: tools/migrationsgen.sh $(MIGRATIONS)
 	@mkdir -p $(@D)

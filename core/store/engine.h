@@ -12,12 +12,19 @@
 
 #define STORE_TENANT_SIZE 64       /* a name (base/ids.h) and NUL; "" is the platform */
 
+/* The tables are generated (tools/sqlgen.sh), by enum statement. */
 struct store_statement {
 	const char *name;
 	bool platform;             /* runs in the platform's database, else in a tenant's */
 	int params;
-	const char *sql;
+	const char *sql;           /* NULL: this engine has no such statement */
+	const char *types;         /* PostgreSQL: a letter for each parameter: i, t (also JSON), b; of a form for many: of its arrays' elements */
+	bool writes;
+	int many;                  /* 1 + the statement that does many of these at once; 0: there is none */
+	int many_of;               /* 1 + the statement of which this is the form for many */
+	bool uncounted;            /* of a form for many: one of them may change any number of rows */
 };
+extern const struct store_statement sqlite_statements[], postgres_statements[];
 
 struct store_migration {           /* the generated table ends with a row of NULLs; ordered by chain, engine, number */
 	const char *chain;         /* shared, tenant */
@@ -73,6 +80,11 @@ struct store_engine {
 	json_t *(*tenant_names)(void *engine);
 	int (*owner_register)(void *engine, const char *owner, struct errbuf *e);
 	bool (*owner_is_alive)(void *engine, struct str owner);
+	enum store_lease (*lease)(void *engine);       /* any thread */
+	/* Complete tx (one operation) with a row for each id and the number of live owners as `changed`. */
+	void (*owners_lost)(void *engine, struct store_tx *tx);
+	void (*owner_forget)(void *engine, struct str owner);
+	void (*owner_release)(void *engine);
 };
 extern const struct store_engine store_engine_sqlite;
 
@@ -81,6 +93,8 @@ void store_complete(struct store *store, struct store_tx *list, const struct sto
 /* Set code, failed op and text of a transaction that an engine runs. */
 void store_tx_fail(struct store_tx *tx, int code, size_t op, const char *format, ...) PRINTF_LIKE(4, 5);
 const struct store_statement *store_statement(const struct store *store, enum statement statement);
+/* Results for a transaction of an engine's own making: room for rows * columns values in its arena, all null. */
+struct store_value *store_result_make(struct store_tx *tx, size_t op, size_t rows, size_t columns);
 /* tx.c for store.c */
 struct store_tx *store_tx_make(void);
 void store_tx_destroy(struct store_tx *tx);

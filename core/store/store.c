@@ -375,3 +375,62 @@ bool store_owner_is_alive(struct store *store, struct str owner)
 	store_check(store);
 	return store->engine->owner_is_alive(store->impl, owner);
 }
+
+enum store_lease store_lease(struct store *store)
+{
+	store_check(store);
+	return store->engine->lease(store->impl);
+}
+
+/* What is asked of an engine about owners travels as a transaction of the platform, so that its answer comes the same way. */
+struct owners_question {
+	store_owners_fn done;
+	void *arg;
+};
+
+static void owners_on_answer(struct store_tx *tx, int code, void *arg)
+{
+	struct owners_question question = *(struct owners_question *)arg;   /* in the transaction's arena */
+	json_t *lost = NULL;
+	int64_t alive = 0;
+
+	if (code == 0) {
+		const struct store_result *r = store_tx_result(tx, 0);
+
+		lost = json_array();
+		alive = r->changed;
+		for (size_t i = 0; i < r->rows; i++)
+			json_array_append_new(lost, json_new_str(store_text(r, i, 0)));
+	}
+	store_tx_free(tx);
+	question.done(code, lost, alive, question.arg);
+	json_decref(lost);
+}
+
+void store_owners_lost(struct store *store, store_owners_fn done, void *arg)
+{
+	struct store_tx *tx = store_tx_new(store, STR(""));
+	struct owners_question *question = arena_alloc(&tx->arena, sizeof(*question));
+
+	store_check(store);
+	BUG_ON(done == NULL || store->loop == NULL);
+	*question = (struct owners_question){ done, arg };
+	tx->count = 1;
+	tx->ops[0] = (struct store_op){ 0 };
+	tx->submitted = true;
+	tx->done = owners_on_answer;
+	tx->arg = question;
+	store->engine->owners_lost(store->impl, tx);
+}
+
+void store_owner_forget(struct store *store, const char *owner)
+{
+	store_check(store);
+	store->engine->owner_forget(store->impl, str_of(owner));
+}
+
+void store_owner_release(struct store *store)
+{
+	store_check(store);
+	store->engine->owner_release(store->impl);
+}

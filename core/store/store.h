@@ -16,6 +16,7 @@
 #include "store/statements.h" /* generated from the .sql files: enum statement */
 
 #define STORE_PARAMS_MAX 24
+#define STORE_LEASE_MS 10000
 
 enum store_type { STORE_NULL, STORE_INT, STORE_TEXT, STORE_BLOB };
 
@@ -49,6 +50,7 @@ struct store_options {
 	const struct clock *clock;
 	bool create;                /* make the folder and files that are missing */
 	bool read_only;
+	int lease_ms;               /* of an owner (PostgreSQL); 0: STORE_LEASE_MS */
 };
 
 /* Opens, migrates, starts the threads. Refuses with a clear text when the store is read-only, full, locked, of a newer version, or altered. */
@@ -84,6 +86,28 @@ int64_t store_int(const struct store_result *r, size_t row, size_t column);
 struct str store_text(const struct store_result *r, size_t row, size_t column);
 bool store_is_null(const struct store_result *r, size_t row, size_t column);
 
-/* Liveness of processes that own runs (embedded store: a locked file each, so that a killed process is known to be gone at once). */
+/*
+ * Owners: processes that own runs, by an id that is never used twice. SQLite: a locked file each, so that a killed process is known to be gone at once.
+ * PostgreSQL: a row in `workers` with a lease by the database's clock, renewed by a thread of the store; each write of a registered owner
+ * holds only while that row stands. See docs/internals/production.md section 2.
+ */
+enum store_lease {
+	STORE_LEASE_HELD,
+	STORE_LEASE_DOUBTFUL,         /* not renewed for two thirds of the lease: start no effect, send nothing, until it is held again */
+	STORE_LEASE_LOST,             /* another has taken over: end the process; no write of this owner succeeds any more */
+};
+
+/* One owner a store: registering another ends the first one's. Blocks. */
 MUST_CHECK int store_owner_register(struct store *store, const char *owner, struct errbuf *e);
 bool store_owner_is_alive(struct store *store, struct str owner);
+/* Any thread, no lock, a look at the clock. HELD without an owner, and always with SQLite. */
+enum store_lease store_lease(struct store *store);
+/* lost: array of ids of owners that are gone and fenced (no write of theirs appears any more), lent for the call, NULL unless code is 0; alive:
+ * how many are not gone, oneself among them. In the loop's thread, exactly once; not after store_close. */
+typedef void (*store_owners_fn)(int code, const json_t *lost, int64_t alive, void *arg);
+/* A lost owner is listed until it is forgotten: whoever gets it takes its runs over, then forgets it. */
+void store_owners_lost(struct store *store, store_owners_fn done, void *arg);
+/* Nothing is left of a lost owner. Returns at once; idempotent; when it fails the owner is listed again. Not for one that is alive (nothing happens). */
+void store_owner_forget(struct store *store, const char *owner);
+/* Hand over now: the lease of this store's owner ends, others find it lost at their next look. Blocks for at most a second or two. */
+void store_owner_release(struct store *store);

@@ -117,7 +117,7 @@ static void check_use(const struct store_tx *tx, const struct store_statement *w
 {
 	if (params != (size_t)what->params || what->platform != (tx->tenant_length == 0))
 		log_event(LOG_ERROR, "store.misused", "statement", what->name, "tenant", tx->tenant, NULL);
-	BUG_ON(params != (size_t)what->params || params > STORE_PARAMS_MAX);
+	BUG_ON(params != (size_t)what->params || params > STORE_PARAMS_MAX || what->many_of != 0);
 	BUG_ON(what->platform != (tx->tenant_length == 0));
 }
 
@@ -160,6 +160,18 @@ size_t store_tx_count(const struct store_tx *tx)
 {
 	tx_check(tx);
 	return tx->count;
+}
+
+struct store_value *store_result_make(struct store_tx *tx, size_t op, size_t rows, size_t columns)
+{
+	struct store_value *values;
+
+	BUG_ON(op >= tx->count || (columns > 0 && rows > SIZE_MAX / columns / sizeof(*values)));
+	values = arena_alloc(&tx->arena, rows * columns * sizeof(*values));
+	for (size_t i = 0; i < rows * columns; i++)
+		values[i] = (struct store_value){ .type = STORE_NULL };
+	tx->ops[op].result = (struct store_result){ .rows = rows, .columns = columns, .values = values };
+	return values;
 }
 
 void store_tx_fail(struct store_tx *tx, int code, size_t op, const char *format, ...)

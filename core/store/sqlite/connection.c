@@ -1,6 +1,5 @@
 #include "store/sqlite/connection.h"
 
-#include "store/sqlite/tables.h"
 
 #include <errno.h>
 #include <fcntl.h>

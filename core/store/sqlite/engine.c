@@ -16,13 +16,11 @@
 #include "store/sqlite/execute.h"
 #include "store/sqlite/lane.h"
 #include "store/sqlite/owners.h"
-#include "store/sqlite/tables.h"
 
 enum {
 	CONNECTIONS_MAX = 256,        /* open tenants per lane */
 	CONNECTIONS_MIN = 16,
 	DESCRIPTORS_PER_CONNECTION = 3,
-	OWNER_NAME_MAX = 128,
 	STALE_AFTER_S = 3600,         /* half-made tenants older than this were left by a crash */
 };
 
@@ -33,7 +31,6 @@ struct sqlite_engine {
 	pthread_mutex_t lock;         /* over what follows */
 	struct connection *platform;
 	json_t *tenants;              /* known names → true; others may have come since */
-	char owner[OWNER_NAME_MAX + 1];
 	int owner_fd;
 };
 
@@ -306,14 +303,12 @@ static int owner_register(void *impl, const char *owner, struct errbuf *e)
 		return err_set(e, ERR_STORE, "%s: the store is opened read-only", engine->folder.path);
 	pthread_mutex_lock(&engine->lock);
 	if (engine->owner_fd >= 0) {
-		owner_unlock(&engine->folder, engine->owner, engine->owner_fd);
+		owner_unlock(engine->owner_fd);
 		engine->owner_fd = -1;
 	}
 	code = owner_lock(&engine->folder, owner, &fd, e);
-	if (code == 0) {
+	if (code == 0)
 		engine->owner_fd = fd;
-		snprintf(engine->owner, sizeof(engine->owner), "%s", owner);
-	}
 	pthread_mutex_unlock(&engine->lock);
 	return code;
 }
@@ -323,6 +318,46 @@ static bool owner_is_alive(void *impl, struct str owner)
 	struct sqlite_engine *engine = impl;
 
 	return owner_is_locked(&engine->folder, owner);
+}
+
+/* Others see that we are gone as soon as the lock is: there is nothing to lose before. */
+static enum store_lease lease(void *impl)
+{
+	(void)impl;
+	return STORE_LEASE_HELD;
+}
+
+/* A folder with a file for each process: read here and now, answered through the mailbox. */
+static void owners_lost(void *impl, struct store_tx *tx)
+{
+	struct sqlite_engine *engine = impl;
+	json_t *gone = json_array(), *id;
+	int64_t alive = owners_list(&engine->folder, gone);
+	struct store_value *values = store_result_make(tx, 0, json_array_size(gone), 1);
+	size_t i;
+
+	json_array_foreach(gone, i, id)
+		values[i] = (struct store_value){ .type = STORE_TEXT, .text = arena_copy(&tx->arena, json_str(id)) };
+	tx->ops[0].result.changed = alive;
+	json_decref(gone);
+	store_complete(engine->store, tx, NULL, -1);
+}
+
+static void owner_forget(void *impl, struct str owner)
+{
+	struct sqlite_engine *engine = impl;
+
+	owner_remove(&engine->folder, owner);
+}
+
+static void owner_release(void *impl)
+{
+	struct sqlite_engine *engine = impl;
+
+	pthread_mutex_lock(&engine->lock);
+	owner_unlock(engine->owner_fd);
+	engine->owner_fd = -1;
+	pthread_mutex_unlock(&engine->lock);
 }
 
 /* -- opening and closing ---------------------------------------------------------------------------------------------- */
@@ -390,10 +425,8 @@ static int engine_open(struct store *store, const struct store_options *options,
 		engine_free(engine);
 		return err_wrap(e, ERR_STORE, "open store");
 	}
-	if (!options->read_only) {
-		owners_sweep(&engine->folder);
+	if (!options->read_only)
 		sweep_unborn(&engine->folder);
-	}
 	lane_start(&engine->writer, store, &engine->folder, CONNECTION_WRITE, connections_max());
 	lane_start(&engine->reader, store, &engine->folder, CONNECTION_READ, connections_max());
 	*out = engine;
@@ -406,7 +439,7 @@ static void engine_close(void *impl)
 
 	lane_stop(&engine->writer);
 	lane_stop(&engine->reader);
-	owner_unlock(&engine->folder, engine->owner, engine->owner_fd);
+	owner_unlock(engine->owner_fd);
 	engine_free(engine);
 }
 
@@ -428,4 +461,8 @@ const struct store_engine store_engine_sqlite = {
 	.tenant_names = tenant_names,
 	.owner_register = owner_register,
 	.owner_is_alive = owner_is_alive,
+	.lease = lease,
+	.owners_lost = owners_lost,
+	.owner_forget = owner_forget,
+	.owner_release = owner_release,
 };

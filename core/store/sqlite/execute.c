@@ -1,6 +1,5 @@
 #include "store/sqlite/execute.h"
 
-#include "store/sqlite/tables.h"
 
 #include <string.h>
 

@@ -55,18 +55,14 @@ int owner_lock(const struct folder *folder, const char *owner, int *fd, struct e
 	}
 }
 
-void owner_unlock(const struct folder *folder, const char *owner, int fd)
+void owner_unlock(int fd)
 {
-	char file[CONNECTION_PATH_MAX];
-
-	if (fd < 0)
-		return;
-	if (owner_file(folder, str_of(owner), file))
-		(void)unlink(file);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 }
 
-bool owner_is_locked(const struct folder *folder, struct str owner)
+/* Does somebody hold it? If not, its file goes when that is asked for. */
+static bool look(const struct folder *folder, struct str owner, bool remove)
 {
 	char file[CONNECTION_PATH_MAX];
 	bool locked;
@@ -78,27 +74,44 @@ bool owner_is_locked(const struct folder *folder, struct str owner)
 	if (fd < 0)
 		return errno != ENOENT;    /* cannot tell: then nobody takes its runs */
 	locked = flock(fd, LOCK_EX | LOCK_NB) != 0;
-	if (!locked && !folder->read_only && is_named(fd, file))
+	if (!locked && remove && !folder->read_only && is_named(fd, file))
 		(void)unlink(file);        /* under the lock: nobody can be registering on this file and keep it */
 	close(fd);
 	return locked;
 }
 
-void owners_sweep(const struct folder *folder)
+bool owner_is_locked(const struct folder *folder, struct str owner)
+{
+	return look(folder, owner, false);
+}
+
+void owner_remove(const struct folder *folder, struct str owner)
+{
+	(void)look(folder, owner, true);
+}
+
+int64_t owners_list(const struct folder *folder, json_t *gone)
 {
 	char path[CONNECTION_PATH_MAX];
 	struct dirent *entry;
+	int64_t alive = 0;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "%s/workers", folder->path);
 	dir = opendir(path);
 	if (dir == NULL)
-		return;
+		return 0;
 	while ((entry = readdir(dir)) != NULL) {
 		struct str name = str_of(entry->d_name);
 
-		if (str_ends(name, ".lock"))
-			(void)owner_is_locked(folder, (struct str){ name.p, name.n - strlen(".lock") });
+		if (!str_ends(name, ".lock"))
+			continue;
+		name.n -= strlen(".lock");
+		if (look(folder, name, false))
+			alive++;
+		else
+			json_array_append_new(gone, json_new_str(name));
 	}
 	closedir(dir);
+	return alive;
 }
