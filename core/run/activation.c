@@ -54,6 +54,7 @@ void run_drop_cell(struct run *run)
 		run->cell = NULL;
 		run->engine->active--;
 		metric_set(run->engine->runs_active, (double)run->engine->active, NULL);
+		run_count(run);
 	}
 	forget_issued(run);
 	for (size_t i = 0; i < run->recorded_count; i++)
@@ -327,6 +328,7 @@ static void on_ended(void *arg, const struct cell_end *end)
 	metric_set(engine->runs_active, (double)engine->active, NULL);
 	if (run->list == LIST_RESIDENT)
 		run_move(run, LIST_NONE);
+	run_count(run);
 	engine->breathless = end->reason == CELL_UNFORKED;
 	if (run->said_done) {
 		finish_said(run);
@@ -396,6 +398,7 @@ static bool enter_cell(struct run *run)
 	}
 	engine->active++;
 	metric_set(engine->runs_active, (double)engine->active, NULL);
+	run_count(run);
 	run->effects_issued = 0;
 	run->outcomes_sent = 0;
 	run->said_done = false;
@@ -481,6 +484,7 @@ static void activate_on_read(struct store_tx *tx, int code, void *arg)
 		return;
 	}
 	run->activating = false;
+	run_count(run);
 	const struct store_result *rows = store_tx_result(tx, 0), *row = store_tx_result(tx, 1);
 	if (code || row->rows == 0) {
 		char why[256];
@@ -536,6 +540,7 @@ void run_activate(struct run *run)
 		return;
 	}
 	run->activating = true;
+	run_count(run);
 	struct activation *activation = mem_alloc(sizeof *activation);
 	activation->engine = engine;
 	memcpy(activation->id, run->id, sizeof activation->id);
@@ -548,7 +553,13 @@ void run_activate(struct run *run)
 void engine_schedule(struct engine *engine)
 {
 	struct run *run;
-	while (!engine->draining && !engine->closing && !engine->breathless && engine->active - engine->residents_count < ACTIVE_MAX &&
-	       (run = TAILQ_FIRST(&engine->queue)))
-		run_activate(run);
+	while (!engine->draining && !engine->closing && !engine->breathless && engine->queue.computing < ACTIVE_MAX &&
+	       (run = queue_first(&engine->queue))) {
+		if (bundle_stem_ready(engine, run->bundle)) {
+			queue_charge(&engine->queue, run->tenant);
+			run_activate(run); /* may end it, and with a dry run's answer the engine's owner may ask for more */
+		} else {
+			run_move(run, LIST_STARVED);
+		}
+	}
 }

@@ -44,6 +44,7 @@ struct tenant *engine_tenant(struct engine *engine, struct str name)
 	tenant = mem_alloc(sizeof *tenant);
 	tenant->name = mem_copy(name);
 	tenant->signals_seen = -1;
+	queue_init_tenant(&tenant->queue);
 	HASH_ADD_KEYPTR(hh, engine->tenants, tenant->name, name.n, tenant);
 	return tenant;
 }
@@ -118,6 +119,7 @@ void run_free(struct run *run)
 {
 	struct engine *engine = run->engine;
 	run_drop_cell(run);
+	run->activating = false;
 	run_move(run, LIST_NONE);
 	run_unsettle(run);
 	if (run->state == RUN_WAITING)
@@ -149,9 +151,9 @@ void run_free(struct run *run)
 static struct run_list_head *list_of(struct engine *engine, struct run *run)
 {
 	switch (run->list) {
-	case LIST_QUEUE: return &engine->queue;
 	case LIST_RESIDENT: return &engine->residents;
 	case LIST_STARVED: return (struct run_list_head *)&run->bundle->starved;
+	case LIST_QUEUE:
 	case LIST_NONE: break;
 	}
 	return NULL;
@@ -162,6 +164,8 @@ void run_move(struct run *run, enum run_list list)
 	struct run_list_head *head = list_of(run->engine, run);
 	if (head)
 		TAILQ_REMOVE(head, run, link);
+	else if (run->list == LIST_QUEUE)
+		queue_remove(&run->engine->queue, run);
 	if (run->list == LIST_RESIDENT)
 		run->engine->residents_count--;
 	if (list == LIST_RESIDENT)
@@ -170,6 +174,17 @@ void run_move(struct run *run, enum run_list list)
 	head = list_of(run->engine, run);
 	if (head)
 		TAILQ_INSERT_TAIL(head, run, link);
+	else if (list == LIST_QUEUE)
+		queue_add(&run->engine->queue, run);
+	run_count(run);
+}
+
+void run_count(struct run *run)
+{
+	bool computing = (run->cell && run->list != LIST_RESIDENT) || run->activating;
+	if (computing != run->computing)
+		queue_compute(&run->engine->queue, run->tenant, computing ? 1 : -1);
+	run->computing = computing;
 }
 
 void run_set_state(struct run *run, enum run_state state)
@@ -271,7 +286,6 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	struct engine *engine = mem_alloc(sizeof *engine);
 	engine->options = *options;
 	engine->cell_program = mem_copy(str_of(options->cell_program));
-	TAILQ_INIT(&engine->queue);
 	TAILQ_INIT(&engine->residents);
 	TAILQ_INIT(&engine->settling);
 	TAILQ_INIT(&engine->lonely);
@@ -325,6 +339,7 @@ void engine_free(struct engine *engine)
 	timer_fini(&engine->sweep);
 	timer_fini(&engine->settle);
 	free(engine->timers);
+	queue_free(&engine->queue);
 	free(engine->cell_program);
 	free(engine);
 }

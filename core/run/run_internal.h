@@ -4,7 +4,7 @@
  *   engine.c     tables, life of the engine          starting.c   from a request to a row
  *   bundles.c    bundles and their stems             activation.c a run in its cell, frames, replay
  *   journal.c    from outcome to commit to delivery  waiting.c    timers, signals, approvals, children
- *   settling.c   when a run rests
+ *   settling.c   when a run rests                queue.c      whose run is next
  *   ending.c     done, failed, stuck, cancelled      recovery.c   take over what a dead process owned
  */
 #pragma once
@@ -15,6 +15,7 @@
 #include "run/cells.h"
 #include "run/effect.h"
 #include "run/engine.h"
+#include "run/queue.h"
 
 #include <sys/queue.h>
 #include <uthash.h>
@@ -36,6 +37,7 @@ struct tenant {
 	int64_t signals_seen;              /* seq of the last one a sweep saw; -1 before the first sweep */
 	int64_t event_oldest_us;           /* at the last sweep, of what is not dispatched; 0: nothing */
 	size_t starting;                   /* requests whose row is on its way to the disk */
+	struct tenant_queue queue;
 	UT_hash_handle hh;
 };
 
@@ -128,10 +130,12 @@ struct run {
 	enum run_state state;
 	bool fresh;                        /* never been in a cell: nothing to replay, input at hand */
 	bool activating, dry;              /* dry: a replay without a store behind it */
+	bool computing;                    /* counted: its cell is at work or being opened, it does not only wait */
+	bool queued_new;                   /* in which list of its tenant's queue it stands */
 	int64_t logs_told;                 /* number of the last log record that went out */
 	bool said_done, over;              /* DONE or FAIL has come; final row is being written */
 	struct cell *cell;
-	TAILQ_ENTRY(run) link;             /* engine->queue, bundle->starved or engine->residents */
+	TAILQ_ENTRY(run) link;             /* tenant->queue, bundle->starved or engine->residents */
 	enum run_list { LIST_NONE, LIST_QUEUE, LIST_STARVED, LIST_RESIDENT } list;
 
 	uint32_t effects_issued;           /* by this cell */
@@ -189,7 +193,8 @@ struct engine {
 	struct adoption *adoptions;        /* to be read, oldest first */
 	struct adoption **adoptions_end;
 	size_t adopting;                   /* reads under way */
-	TAILQ_HEAD(run_list_head, run) queue, residents, settling;
+	struct run_queue queue;
+	struct run_list_head residents, settling;
 	size_t active;                     /* runs with a cell */
 	size_t residents_count;
 	size_t checked;                    /* how far waits_check_some got */
@@ -208,6 +213,7 @@ struct run *engine_find_run(struct engine *engine, struct str tenant, struct str
 struct run *run_new(struct engine *engine, struct tenant *tenant, const char *id);
 void run_free(struct run *run);                        /* leaves all lists; watchers are told before */
 void run_move(struct run *run, enum run_list list);
+void run_count(struct run *run);                       /* after anything that decides whether it computes */
 void run_set_state(struct run *run, enum run_state state);
 void engine_maybe_drained(struct engine *engine);
 void engine_maybe_jump(struct engine *engine);

@@ -22,11 +22,13 @@ CREATE TABLE worker_mail (
 );
 CREATE INDEX worker_mail_of_worker ON worker_mail (worker, seq);
 
--- Tenants with queued runs that nobody owns; pass: of stride scheduling.
+-- Tenants with queued runs that nobody owns; pass: of stride scheduling; marks: grows with each enqueue, so that who found none left can tell whether
+-- more has come since.
 CREATE TABLE tenant_ready (
 	tenant text COLLATE "C" NOT NULL PRIMARY KEY,
 	pass bigint NOT NULL DEFAULT 0,
-	ready_at bigint NOT NULL
+	ready_at bigint NOT NULL,
+	marks bigint NOT NULL DEFAULT 1
 );
 CREATE INDEX tenant_ready_lowest ON tenant_ready (pass, tenant);
 
