@@ -5,6 +5,7 @@
 #   make demo            the same, ends when the examples are done (0: all of them succeeded)
 #   make test            every suite; last line `N passed, N failed`      SUITES="c http" for some of them
 #   make bench           what BENCHMARKS.md reports
+#   make bench-peers     other engines beside us on the same work (fetches them from npm)
 #   make lint            floors, luacheck, lengths, cppcheck, clang-tidy
 #   make asan            C units, HTTP and command line tests under AddressSanitizer and UBSan, in build/asan
 #   make fuzz            each tests/fuzz/fuzz_*.c for FUZZ_SECONDS (20), in build/fuzz
@@ -107,7 +108,7 @@ FUZZ_PROGRAMS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 
 # -- the usual targets ------------------------------------------------------------------------------------------------
 
-.PHONY: all programs tests benches run demo test bench lint floors asan fuzz fuzzers install clean dependencies test-dependencies
+.PHONY: all programs tests benches run demo test bench bench-peers lint floors asan fuzz fuzzers install clean dependencies test-dependencies
 .DELETE_ON_ERROR:
 
 all: programs
@@ -136,6 +137,12 @@ test: test-dependencies
 bench: dependencies
 	@+$(MAKE) -s benches
 	@bench/run --build $(BUILD)
+
+bench-peers: dependencies
+	@tools/dependencies.sh build test peers
+	@cd bench/peers && npm ci --silent --no-audit --no-fund
+	@+$(MAKE) -s benches
+	@bench/peers/run --build $(BUILD)
 
 lint:
 	@tools/dependencies.sh build test lint

@@ -1,5 +1,5 @@
 #!/bin/sh
-# dependencies.sh GROUP…: install what is missing of the groups build, test, lint, fuzz. Debian and Ubuntu.
+# dependencies.sh GROUP…: install what is missing of the groups build, test, lint, fuzz, peers. Debian and Ubuntu.
 #
 # Asks dpkg what is there, never the network; says nothing and does nothing when all of it is. Works as root and with sudo.
 set -eu
@@ -7,6 +7,7 @@ set -eu
 build="gcc make pkg-config libc6-dev libevent-dev libsqlite3-dev libjansson-dev libsodium-dev uthash-dev libluajit-5.1-dev libseccomp-dev libpq-dev libhiredis-dev libcurl4-openssl-dev libicu-dev"
 test="libcmocka-dev lua-check curl python3 luajit postgresql redis-server pgbouncer"
 lint="cppcheck clang-tidy clang lua-check"
+peers="nodejs npm"
 fuzz="clang libclang-rt-14-dev"
 
 wanted=""
@@ -16,7 +17,8 @@ for group in "$@"; do
 	test) wanted="$wanted $test" ;;
 	lint) wanted="$wanted $lint" ;;
 	fuzz) wanted="$wanted $fuzz" ;;
-	*) echo "dependencies.sh: no group '$group': use build, test, lint or fuzz" >&2; exit 2 ;;
+	peers) command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || wanted="$wanted $peers" ;;
+	*) echo "dependencies.sh: no group '$group': use build, test, lint, fuzz or peers" >&2; exit 2 ;;
 	esac
 done
 
