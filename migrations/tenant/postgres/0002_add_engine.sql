@@ -7,3 +7,6 @@ CREATE INDEX waits_of_time ON waits (tenant_id, wake_at, run, effect) WHERE wake
 ALTER TABLE runs ADD COLUMN started_by text COLLATE "C";
 ALTER TABLE approvals ADD COLUMN asked_by text COLLATE "C";
 ALTER TABLE approvals ADD COLUMN self_approval bigint NOT NULL DEFAULT 0;
+
+-- Who waits for the end of a run.
+CREATE INDEX waits_of_child ON waits (tenant_id, name) WHERE kind = 'child';

@@ -7,3 +7,6 @@ CREATE INDEX waits_of_time ON waits (wake_at, run, effect) WHERE wake_at IS NOT 
 ALTER TABLE runs ADD COLUMN started_by TEXT;
 ALTER TABLE approvals ADD COLUMN asked_by TEXT;
 ALTER TABLE approvals ADD COLUMN self_approval INTEGER NOT NULL DEFAULT 0;
+
+-- Who waits for the end of a run.
+CREATE INDEX waits_of_child ON waits (name) WHERE kind = 'child';
