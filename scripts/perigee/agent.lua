@@ -17,9 +17,21 @@ local registry = require("perigee.registry")
 ---@field schema? perigee.Short of the body
 
 ---@class perigee.Schedule
----@field every string "30s", "15m", "2h", "hour", "day 07:00", "weekday 07:00", "monday 07:00" (UTC)
+---@field name? string of the schedule, for operators; else its number among those of its capability
+---@field every? string "5 minutes", "30s", "hour", "day 07:00", "weekday 07:00", "monday 07:00", "month 1 07:00"
+---@field cron? string five fields, instead of `every`: "0 7 * * mon-fri"
+---@field zone? string of the IANA database: "Europe/Berlin"; UTC without one
 ---@field capability string
 ---@field input? table
+---@field catch_up? "none"|"last"|"all" what was missed while no host ran; "last" without one
+---@field overlap? "skip"|"queue" when the run before is still at work; "skip" without one
+---@field alarm? integer after so many slots in a row that did nothing, `perigee.schedule.idle`; 3 without one, 0 never
+
+---@class perigee.Accepts
+---@field version integer
+---@field schema perigee.Short of the payload
+---@field capability string that gets it as its input
+---@field reply? perigee.Short of what the capability returns
 
 ---@class perigee.Agent
 ---@field title? string
@@ -28,6 +40,7 @@ local registry = require("perigee.registry")
 ---@field capabilities table<string, perigee.Capability>
 ---@field on? table<string, string> event type → capability
 ---@field schedule? perigee.Schedule[]
+---@field accepts? table<string, perigee.Accepts> type of hand-off → how it is taken
 
 ---@param name string lower-case letters, digits and _
 ---@return fun(declaration: perigee.Agent): perigee.Agent

@@ -3,18 +3,18 @@
 
 local host = require("perigee.host")
 local check = require("perigee.check")
+local schedule = require("perigee.schedule")
 local schema = require("perigee.schema")
 
 local declaration = {}
 
-local AGENT_KEYS = { "title", "backup", "kinds", "capabilities", "on", "schedule" }
+local AGENT_KEYS = { "title", "backup", "kinds", "capabilities", "on", "schedule", "accepts" }
 local CAPABILITY_KEYS = { "title", "input", "output", "run" }
 local KIND_KEYS = { "title", "index", "schema" }
-local SCHEDULE_KEYS = { "every", "capability", "input" }
-local DAYS = {
-  day = true, weekday = true, monday = true, tuesday = true, wednesday = true,
-  thursday = true, friday = true, saturday = true, sunday = true,
+local SCHEDULE_KEYS = {
+  "name", "every", "cron", "zone", "capability", "input", "catch_up", "overlap", "alarm",
 }
+local ACCEPTS_KEYS = { "version", "schema", "capability", "reply" }
 local NAME = "^[a-z][a-z0-9_]*$"
 local EVENT = "^[a-z][a-z0-9_]*[a-z0-9_.]*$"
 
@@ -159,25 +159,74 @@ end
 ---@param every any
 ---@return boolean
 function declaration.is_schedule(every)
-  if type(every) ~= "string" then
-    return false
-  end
-  local count, unit = string.match(every, "^(%d+)([smhd])$")
-  if count then
-    return tonumber(count) > 0 and #count <= 6 and unit ~= nil
-  end
-  if every == "minute" or every == "hour" then
-    return true
-  end
-  local day, hour, minute = string.match(every, "^(%l+) (%d%d):(%d%d)$")
-  return day ~= nil and DAYS[day] == true and tonumber(hour) < 24 and tonumber(minute) < 60
+  return schedule.is_every(every)
 end
 
-local EVERY = '"30s", "15m", "2h", "1d", "minute", "hour", "day 07:00", "weekday 07:00" '
-  .. 'or "monday 07:00" (UTC)'
+-- One of a few words, or nothing.
+function Reader:word(path, value, words)
+  if value == nil then
+    return nil
+  end
+  for _, word in ipairs(words) do
+    if value == word then
+      return word
+    end
+  end
+  local known = '"' .. table.concat(words, '" or "') .. '"'
+  self:problem(path, "must be " .. known .. ", got " .. check.describe(value))
+end
+
+function Reader:count(path, value, least, most)
+  if value == nil then
+    return nil
+  end
+  if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then
+    local range = least .. " to " .. most
+    self:problem(path, "must be an integer from " .. range .. ", got " .. check.describe(value))
+  end
+  return value
+end
+
+function Reader:rule(path, entry)
+  if (entry.every == nil) == (entry.cron == nil) then
+    self:problem(path, "give either every or cron")
+    return
+  end
+  if entry.every ~= nil then
+    local problem = schedule.every_problem(entry.every)
+    if problem then
+      self:problem(path .. ".every", problem)
+    end
+  else
+    local problem = schedule.cron_problem(entry.cron)
+    if problem then
+      self:problem(path .. ".cron", problem)
+    end
+  end
+end
+
+-- A schedule is known by its capability and its name; without one, by its place among those of its capability.
+function Reader:schedule_name(path, entry, taken)
+  local capability = tostring(entry.capability)
+  taken[capability] = taken[capability] or { count = 0 }
+  local names = taken[capability]
+  names.count = names.count + 1
+  local name = entry.name
+  if name == nil then
+    name = tostring(names.count)
+  else
+    self:named(path .. ".name", name)
+  end
+  if names[name] then
+    local called = capability .. " are called " .. check.describe(name)
+    self:problem(path .. ".name", "two schedules of " .. called)
+  end
+  names[name] = true
+  return name
+end
 
 function Reader:schedule(declared, capabilities)
-  local made = host.array({})
+  local made, taken = host.array({}), {}
   for i, entry in pairs(self:table("schedule", declared == nil and {} or declared)) do
     if type(i) ~= "number" then
       self:problem("schedule", 'must be a list of { every = "day 07:00", capability = "…" }')
@@ -185,11 +234,56 @@ function Reader:schedule(declared, capabilities)
     end
     local path = "schedule[" .. i .. "]"
     entry = self:table(path, entry, SCHEDULE_KEYS)
-    if not declaration.is_schedule(entry.every) then
-      self:problem(path .. ".every", "must be " .. EVERY .. ", got " .. check.describe(entry.every))
-    end
+    self:rule(path, entry)
     self:target(path .. ".capability", entry.capability, capabilities)
-    made[i] = { every = entry.every, capability = entry.capability, input = entry.input }
+    if entry.input ~= nil then
+      self:table(path .. ".input", entry.input)
+    end
+    made[i] = {
+      name = self:schedule_name(path, entry, taken),
+      every = entry.every,
+      cron = entry.cron,
+      zone = self:text(path .. ".zone", entry.zone, nil),
+      capability = entry.capability,
+      input = entry.input,
+      catch_up = self:word(path .. ".catch_up", entry.catch_up, { "none", "last", "all" }),
+      overlap = self:word(path .. ".overlap", entry.overlap, { "skip", "queue" }),
+      alarm = self:count(path .. ".alarm", entry.alarm, 0, 100),
+      at = self.at,
+    }
+  end
+  return made
+end
+
+function Reader:version(path, version)
+  if type(version) ~= "number" or version % 1 ~= 0 or version < 1 or version > 1000000 then
+    local got = check.describe(version)
+    self:problem(path .. ".version", "must be an integer from 1 on, got " .. got)
+  end
+  return version
+end
+
+-- Hand-offs that this agent takes: type → { version, schema, capability, reply }.
+function Reader:accepts(declared, capabilities)
+  local made = {}
+  for kind, entry in pairs(self:table("accepts", declared == nil and {} or declared)) do
+    if type(kind) ~= "string" or not string.find(kind, EVENT) or #kind > 100 then
+      local got = check.describe(kind)
+      self:problem("accepts", 'a type of hand-off looks like "deal.qualified", got ' .. got)
+    else
+      local path = 'accepts["' .. kind .. '"]'
+      entry = self:table(path, entry, ACCEPTS_KEYS)
+      self:target(path .. ".capability", entry.capability, capabilities)
+      if entry.schema == nil then
+        self:problem(path .. ".schema", "is missing: say what the payload is")
+      end
+      made[kind] = {
+        version = self:version(path, entry.version),
+        capability = entry.capability,
+        schema = entry.schema ~= nil and self:schema(path .. ".schema", entry.schema) or {},
+        reply = entry.reply ~= nil and self:schema(path .. ".reply", entry.reply) or nil,
+      }
+    end
   end
   return made
 end
@@ -197,11 +291,12 @@ end
 ---Read a declaration.
 ---@param name any
 ---@param declared any
+---@param at? string "path:line" of the declaration
 ---@return table manifest the agent's entry
 ---@return table kinds name → entry of the manifest
 ---@return string[] problems empty when all is well
-function declaration.read(name, declared)
-  local reader = setmetatable({ name = name, problems = {} }, Reader)
+function declaration.read(name, declared, at)
+  local reader = setmetatable({ name = name, at = at, problems = {} }, Reader)
   reader:named("", name)
   if type(declared) ~= "table" then
     reader:problem("", 'write it as agent "name" { … }; got ' .. check.describe(declared))
@@ -215,6 +310,7 @@ function declaration.read(name, declared)
     capabilities = capabilities,
     on = reader:on(declared.on, capabilities),
     schedule = reader:schedule(declared.schedule, capabilities),
+    accepts = reader:accepts(declared.accepts, capabilities),
   }
   return manifest, reader:kinds(declared.kinds), reader.problems
 end

@@ -66,7 +66,7 @@ end
 ---@param line? integer
 function registry.add_agent(name, declared, module, path, line)
   refuse_outside_loading("agent")
-  local manifest, found, problems = declaration.read(name, declared)
+  local manifest, found, problems = declaration.read(name, declared, path and path .. ":" .. line)
   local known = type(name) == "string" and agents[name]
   if known then
     problems[#problems + 1] = 'agent "' .. name .. '" is declared twice' .. at(known)

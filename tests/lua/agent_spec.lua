@@ -44,7 +44,9 @@ describe("agent", function()
     assert.same({}, made.capabilities.plain.output)
     assert.same({ "deal" }, made.capabilities.read.input.required)
     assert.same({ ["email.received"] = "read" }, made.on)
-    assert.same({ { every = "day 07:00", capability = "plain" } }, made.schedule)
+    assert.matches("agent_spec.lua:%d+$", made.schedule[1].at)
+    made.schedule[1].at = nil
+    assert.same({ { every = "day 07:00", capability = "plain", name = "1" } }, made.schedule)
     assert.same({ "account" }, manifest.kinds[name].index)
     assert.equal("Things", manifest.kinds[name].title)
   end)
@@ -110,7 +112,41 @@ describe("agent", function()
     },
     ["bad every"] = {
       { capabilities = read, schedule = { { every = "noon", capability = "read" } } },
-      'schedule[1].every: must be "30s"',
+      'schedule[1].every: must be "5 minutes", "30s"',
+    },
+    ["bad cron"] = {
+      { capabilities = read, schedule = { { cron = "0 25 * * *", capability = "read" } } },
+      'schedule[1].cron: hour "25" must be',
+    },
+    ["cron of four fields"] = {
+      { capabilities = read, schedule = { { cron = "0 7 * *", capability = "read" } } },
+      "schedule[1].cron: must be five fields",
+    },
+    ["both every and cron"] = {
+      { capabilities = read, schedule = { { cron = "0 7 * * *", every = "1h", capability = "read" } } },
+      "schedule[1]: give either every or cron",
+    },
+    ["bad catch_up"] = {
+      { capabilities = read, schedule = { { every = "1h", capability = "read", catch_up = "some" } } },
+      'schedule[1].catch_up: must be "none" or "last" or "all", got "some"',
+    },
+    ["two schedules of one name"] = {
+      {
+        capabilities = read,
+        schedule = {
+          { name = "a", every = "1h", capability = "read" },
+          { name = "a", every = "2h", capability = "read" },
+        },
+      },
+      'schedule[2].name: two schedules of read are called "a"',
+    },
+    ["accepts without a version"] = {
+      { capabilities = read, accepts = { ["deal.won"] = { schema = {}, capability = "read" } } },
+      'accepts["deal.won"].version: must be an integer from 1 on, got nil',
+    },
+    ["accepts with an unknown capability"] = {
+      { capabilities = read, accepts = { ["deal.won"] = { version = 1, schema = {}, capability = "raed" } } },
+      'accepts["deal.won"].capability: unknown capability "raed"; did you mean "read"?',
     },
     ["schedule of an unknown capability"] = {
       { capabilities = read, schedule = { { every = "1h", capability = "x" } } },
@@ -154,11 +190,13 @@ describe("agent", function()
 
   it("understands these schedules and no others", function()
     local declaration = require("perigee.declaration")
-    local good = { "30s", "15m", "2h", "1d", "minute", "hour", "day 00:00", "monday 23:59" }
+    local good = { "30s", "15m", "2h", "1d", "minute", "hour", "day 00:00", "monday 23:59",
+      "5 minutes", "1 day", "month 31 06:00" }
     for _, every in ipairs(good) do
       assert.message(every).is_true(declaration.is_schedule(every))
     end
-    local bad = { "", "0s", "1w", "day", "day 24:00", "day 7:00", "someday 07:00", 5 }
+    local bad = { "", "0s", "1w", "day", "day 24:00", "day 7:00", "someday 07:00", 5,
+      "month 32 06:00", "month 06:00", "5 ms", "367d", "5 s" }
     for _, every in ipairs(bad) do
       assert.message(tostring(every)).is_false(declaration.is_schedule(every))
     end
