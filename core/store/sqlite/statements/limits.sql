@@ -20,7 +20,7 @@ UPDATE runs SET budget_given = budget_given + ?3 WHERE id = ?1 AND fence = ?2;
 -- name: children_open
 -- scope: tenant
 -- params: parent:text limit:int
-SELECT count(*) AS children FROM (SELECT 1 FROM runs WHERE parent = ?1 AND ended_at IS NULL LIMIT ?2) AS open;
+SELECT count(*) AS children FROM (SELECT 1 FROM runs WHERE parent = ?1 AND ended_at IS NULL LIMIT ?2) AS steps;
 
 -- name: runs_past_deadline
 -- scope: tenant

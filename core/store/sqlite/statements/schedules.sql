@@ -86,7 +86,7 @@ SELECT slot, status, run, worked,
                               WHERE journal.run = schedule_slots.run
                                 AND journal.name NOT IN ('records.get', 'records.list', 'records.history', 'evidence.list', 'time.sleep', 'run.await', 'run.join')
                                 AND journal.outcome NOT LIKE '{"at":%,"error":%'
-                              LIMIT 1) AS writes) AS wrote
+                              LIMIT 1) AS steps) AS wrote
 FROM schedule_slots WHERE schedule = ?1 ORDER BY slot DESC LIMIT 100;
 
 -- name: schedule_slot_judge
