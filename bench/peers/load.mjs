@@ -4,7 +4,8 @@ export const STEPS = 10;
 
 /** --flight N --runs N --url postgres://… --folder DIR */
 export function options() {
-  const given = Object.fromEntries(process.argv.slice(2).join(" ").split("--").filter(Boolean).map((s) => s.trim().split(/[ =]/)));
+  const given = {};
+  for (let i = 2; i + 1 < process.argv.length; i += 2) given[process.argv[i].replace(/^--/, "")] = process.argv[i + 1];
   return { flight: Number(given.flight ?? 1), runs: Number(given.runs ?? 100), url: given.url, folder: given.folder };
 }
 
