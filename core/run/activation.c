@@ -297,7 +297,8 @@ static void strike_on_written(struct store_tx *tx, int code, void *arg)
 	store_tx_free(tx);
 }
 
-/* Two strikes fail the run; after one it starts again from its journal. */
+/* Two strikes without progress fail the run; after one it starts again from its journal. What got on since the last one is not to blame: a machine short of
+ * memory kills whom it finds. */
 static void run_strike(struct run *run, const char *code, const char *message)
 {
 	struct engine *engine = run->engine;
@@ -305,6 +306,10 @@ static void run_strike(struct run *run, const char *code, const char *message)
 	buf_init(&text, 1024);
 	buf_addf(&text, "%s; its last effect was %s", message, run->last_effect ? run->last_effect : "none");
 	log_event(LOG_WARN, "run.strike", "run", run->id, "code", code, "message", buf_text(&text), NULL);
+	size_t on_disk = run->journal_length - run->unflushed_count;
+	if (on_disk > run->struck_at)
+		run->strikes = 0;
+	run->struck_at = on_disk;
 	if (++run->strikes >= STRIKES_MAX || run->dry) {
 		run_fail(run, code, buf_text(&text), NULL);
 	} else {

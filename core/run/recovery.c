@@ -50,6 +50,7 @@ static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const
 	run->journal_length = (size_t)store_int(r, 0, 15);
 	run->cpu_us = store_int(r, 0, 16);
 	run->strikes = (unsigned)store_int(r, 0, 17);
+	run->struck_at = run->journal_length;
 	if (!store_is_null(r, 0, 7)) {
 		run->spec_start = json_read(store_text(r, 0, 7), FRAME_PAYLOAD_MAX, NULL, NULL);
 		const char *spec = json_string_value(json_member(run->spec_start, "spec"));

@@ -126,7 +126,8 @@ struct run {
 	char *agent, *capability, *parent, *spec;
 	json_t *input, *spec_start;        /* input: NULL while evicted */
 	int64_t created_at_us, parent_effect, fence, depth, cpu_us;
-	unsigned strikes;
+	unsigned strikes;                  /* without an outcome in between */
+	size_t struck_at;                  /* outcomes on disk at the last strike */
 	enum run_state state;
 	bool fresh;                        /* never been in a cell: nothing to replay, input at hand */
 	bool activating, dry;              /* dry: a replay without a store behind it */

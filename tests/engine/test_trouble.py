@@ -271,6 +271,20 @@ def stems_and_zygotes_die_under_load_and_every_run_goes_on():
 
 
 @test
+def a_cell_that_is_killed_now_and_then_fails_no_run_that_gets_on():
+    run = start("stages", {"id": "struck", "times": 4})
+    for n in range(1, 5):
+        host.until(lambda: host.get("/v1/records/note/struck-%d" % n).status, 200, 10)
+        host.until(lambda: host.status(run), "waiting", 10)
+        for stem in host.processes("perigee-stem"):
+            for cell in harness.children_of(stem):
+                os.kill(cell, signal.SIGKILL)
+        host.say(run, "on", n)
+    ended = host.wait_run(run, "succeeded", "failed")
+    equal((ended["status"], ended["output"]), ("succeeded", {"n": 4}), str(ended["error"]))
+
+
+@test
 def a_cell_program_that_is_gone_costs_nothing_and_is_waited_for():
     folder = tempfile.mkdtemp(prefix="perigee-program-")
     for name in ("perigee", "perigee-cell"):

@@ -213,6 +213,18 @@ return agent "trouble" {
         return { n = n }
       end,
     },
+    stages = {
+      title = "Writes a note, then waits to be told to go on, so many times",
+      input = { id = "id", times = "integer" },
+      output = { n = "integer" },
+      run = function(input)
+        for n = 1, input.times do
+          records.put("note", input.id .. "-" .. n, { n = n })
+          run.await("on", { timeout_ms = 25000 })
+        end
+        return { n = input.times }
+      end,
+    },
     steps = {
       title = "Many small steps, each written down",
       input = { id = "id", times = "integer" },
