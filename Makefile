@@ -6,6 +6,7 @@
 #   make test            every suite; last line `N passed, N failed`      SUITES="c http" for some of them
 #   make bench           what BENCHMARKS.md reports
 #   make bench-peers     other engines beside us on the same work (fetches them from npm)
+#   make chaos           the storm of tests/chaos in its long form: CHAOS_SECONDS (60) for each of CHAOS_SEEDS, each store
 #   make lint            floors, luacheck, lengths, cppcheck, clang-tidy
 #   make asan            C units, HTTP and command line tests under AddressSanitizer and UBSan, in build/asan
 #   make fuzz            each tests/fuzz/fuzz_*.c for FUZZ_SECONDS (20), in build/fuzz
@@ -28,6 +29,8 @@ BUILD ?= build
 PREFIX ?= /usr/local
 SANITIZE ?=
 FUZZ_SECONDS ?= 20
+CHAOS_SECONDS ?= 60
+CHAOS_SEEDS ?= 1 2 3
 SUITES ?=
 GEN := $(BUILD)/gen
 
@@ -108,7 +111,7 @@ FUZZ_PROGRAMS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 
 # -- the usual targets ------------------------------------------------------------------------------------------------
 
-.PHONY: all programs tests benches run demo test bench bench-peers lint floors asan fuzz fuzzers install clean dependencies test-dependencies
+.PHONY: all programs tests benches run demo test chaos bench bench-peers lint floors asan fuzz fuzzers install clean dependencies test-dependencies
 .DELETE_ON_ERROR:
 
 all: programs
@@ -143,6 +146,11 @@ bench-peers: dependencies
 	@cd bench/peers && npm ci --silent --no-audit --no-fund
 	@+$(MAKE) -s benches
 	@bench/peers/run --build $(BUILD)
+
+chaos: test-dependencies
+	@+$(MAKE) -s programs
+	@for seed in $(CHAOS_SEEDS); do echo "seed $$seed"; \
+		PERIGEE_BUILD=$(abspath $(BUILD)) tests/chaos/test_storm.py --loud --seed $$seed --seconds $(CHAOS_SECONDS) --runs $$(( $(CHAOS_SECONDS) * 15 )) || exit 1; done
 
 lint:
 	@tools/dependencies.sh build test lint
