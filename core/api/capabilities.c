@@ -185,7 +185,7 @@ static enum flow_result step_read(struct flow *flow)
 	struct call *call = flow->owner;
 	const struct start *start = call->state;
 
-	runs_tx_get(call_tx(call), str_of(start->run));
+	runs_tx_get_last(call_tx(call), str_of(start->run));
 	return call_read(call);
 }
 

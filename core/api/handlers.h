@@ -18,6 +18,8 @@ void handle_get_run(struct call *call);
 void handle_run_journal(struct call *call);
 void handle_run_events(struct call *call);
 void handle_cancel_run(struct call *call);
+void handle_fork_run(struct call *call);
+void handle_retry_run(struct call *call);
 void handle_signal_run(struct call *call);
 
 void handle_list_records(struct call *call);

@@ -26,6 +26,10 @@ const struct route routes[] = {
 	ROUTE("GET", "/v1/runs/{run}/events", RUNS_READ, handle_run_events, "streamRunEvents", "What a run does, as it happens, from its beginning",
 	      .flags = ROUTE_STREAM),
 	ROUTE("POST", "/v1/runs/{run}/cancel", RUNS_WRITE, handle_cancel_run, "cancelRun", "End a run and everything below it", .answers = "Cancelled"),
+	ROUTE("POST", "/v1/runs/{run}/fork", RUNS_WRITE, handle_fork_run, "forkRun", "Go on from a place in a run's journal, as a new run", .status = 202,
+	      .takes = "Fork", .answers = "Started"),
+	ROUTE("POST", "/v1/runs/{run}/retry", RUNS_WRITE, handle_retry_run, "retryRun", "Try again: what is stuck goes on, what failed or was cancelled begins anew",
+	      .status = 202, .answers = "Started", .query = "bundle"),
 	ROUTE("POST", "/v1/runs/{run}/signals/{name}", RUNS_WRITE, handle_signal_run, "signalRun", "Send a run what it may be waiting for",
 	      .status = 202, .takes = "Document", .answers = "Signalled"),
 

@@ -13,6 +13,7 @@
 
 #include "api/internal.h"
 #include "api/runs.h"
+#include "base/ids.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@ struct stream {
 	TAILQ_ENTRY(stream) link;
 	struct api *api;
 	struct http_request *request;
-	char *tenant, *run;
+	char *tenant, *run;              /* run: of a chain (continue_as_new), the one that is told now */
+	bool followed;                   /* it is not the one that was asked for: its positions have its id before them */
 	struct position last;            /* what the client has */
 	int64_t journal_after, logs_after;
 	struct run_watcher *watcher;
@@ -74,12 +76,29 @@ static bool read_position(struct str id, struct position *out)
 	return !dot || str_to_int(n, 0, INT64_MAX - 1, &out->n);
 }
 
+/* What comes from here on is another run's, from its beginning. */
+static void follow(struct stream *stream, struct str run)
+{
+	char *next = mem_copy(run);
+
+	free(stream->run);
+	stream->run = next;
+	stream->followed = true;
+	stream->last = (struct position){ -1, INT64_MAX };
+	stream->journal_after = -1;
+	stream->logs_after = 0;
+}
+
 static bool send_event(struct stream *stream, const char *type, const char *id, const json_t *data)
 {
 	struct position at;
 	struct buf text;
 	bool sent;
 
+	if (strcmp(type, "continued") == 0) {
+		follow(stream, json_member_str(data, "continued_as"));
+		id = "";
+	}
 	if (read_position(str_of(id), &at)) {
 		if (compare(at, stream->last) <= 0)
 			return true;
@@ -87,7 +106,8 @@ static bool send_event(struct stream *stream, const char *type, const char *id, 
 	}
 	buf_init(&text, 64u << 20);
 	if (id && *id)
-		buf_addf(&text, "id: %s\n", id);
+		buf_addf(&text, "id: %s%s%s\n", stream->followed && strcmp(id, STREAM_END_ID) ? stream->run : "",
+		         stream->followed && strcmp(id, STREAM_END_ID) ? "/" : "", id);
 	buf_addf(&text, "event: %s\ndata: ", type);
 	json_write(&text, data); /* canonical: one line */
 	buf_add_text(&text, "\n\n");
@@ -96,7 +116,7 @@ static bool send_event(struct stream *stream, const char *type, const char *id, 
 	return sent;
 }
 
-/* {run, status, output, error}: the same as the engine tells. */
+/* {run, status, output, error}: the same as the engine tells; continued_as where another run goes on. */
 static json_t *status_event(const json_t *run)
 {
 	json_t *event = json_object();
@@ -107,6 +127,8 @@ static json_t *status_event(const json_t *run)
 		json_put(event, "output", json_incref((json_t *)(uintptr_t)json_member(run, "output")));
 		json_put(event, "error", json_incref((json_t *)(uintptr_t)json_member(run, "error")));
 	}
+	if (json_is_string(json_member(run, "continued_as")))
+		json_put_str(event, "continued_as", json_member_str(run, "continued_as"));
 	return event;
 }
 
@@ -268,6 +290,8 @@ static void stream_on_taken(void *arg)
 	flow_wake(&stream->flow);
 }
 
+static enum flow_result step_looked(struct flow *flow);
+
 static enum flow_result step_ask_history(struct flow *flow)
 {
 	struct stream *stream = flow->owner;
@@ -360,12 +384,38 @@ static enum flow_result step_send_history(struct flow *flow)
 	return FLOW_NEXT;
 }
 
+/* The run has ended in the store, and another goes on: its history, then itself. */
+static enum flow_result next_of_chain(struct stream *stream)
+{
+	json_t *data = json_object();
+	bool sent;
+
+	json_put_text(data, "run", stream->run);
+	json_put_str(data, "continued_as", json_member_str(stream->final, "continued_as"));
+	json_decref(stream->final);
+	stream->final = NULL;
+	stream->over = stream->history_done = false;
+	engine_unwatch(stream->watcher);
+	stream->watcher = NULL;
+	sent = send_event(stream, "continued", NULL, data);
+	json_decref(data);
+	if (!sent)
+		return flow_fail(&stream->flow, ERR_CANCELLED, "the client has gone");
+	stream->watcher = engine_watch_run(stream->api->options.engine, str_of(stream->tenant), str_of(stream->run), stream_on_event, stream);
+	runs_tx_get(fresh_tx(stream), str_of(stream->run));
+	stream->asking = true;
+	store_submit_read(stream->tx, stream_on_store, stream);
+	return flow_wait_for(&stream->flow, step_looked);
+}
+
 static enum flow_result step_rest(struct flow *flow)
 {
 	struct stream *stream = flow->owner;
 
 	send_kept(stream);
 	stream->history_done = true;
+	if (stream->over && json_member(stream->final, "continued_as"))
+		return next_of_chain(stream);
 	if (stream->over) {
 		(void)send_final(stream);
 		return FLOW_DONE;
@@ -380,6 +430,8 @@ static enum flow_result step_look(struct flow *flow)
 {
 	struct stream *stream = flow->owner;
 
+	if (stream->over && json_member(stream->final, "continued_as"))
+		return next_of_chain(stream);
 	if (stream->over) {
 		(void)send_final(stream);
 		return FLOW_DONE;
@@ -425,6 +477,13 @@ static void set_last(struct stream *stream, struct str last_event_id)
 {
 	stream->last = (struct position){ -1, INT64_MAX };
 	stream->journal_after = -1;
+	/* "RUN/POSITION": of a run further down the chain */
+	if (last_event_id.n > UUID_TEXT_SIZE && last_event_id.p[UUID_TEXT_SIZE - 1] == '/' &&
+	    uuid_is_text((struct str){ last_event_id.p, UUID_TEXT_SIZE - 1 })) {
+		follow(stream, (struct str){ last_event_id.p, UUID_TEXT_SIZE - 1 });
+		last_event_id.p += UUID_TEXT_SIZE;
+		last_event_id.n -= UUID_TEXT_SIZE;
+	}
 	if (!last_event_id.n || !read_position(last_event_id, &stream->last))
 		return;
 	stream->journal_after = stream->last.n == INT64_MAX ? stream->last.index : stream->last.index - 1;
@@ -449,11 +508,12 @@ void stream_start(struct call *call, const json_t *run)
 	http_on_close(stream->request, stream_on_close, stream);
 	http_stream_begin(stream->request, 200, "text/event-stream");
 	(void)http_stream_write(stream->request, STR("retry: 1000\n\n"));
-	stream->over = run_is_over(json_member_str(run, "status"));
+	stream->over = !stream->followed && run_is_over(json_member_str(run, "status"));
 	if (stream->over) {
 		stream->final = now;
 	} else {
-		(void)send_event(stream, "status", NULL, now);
+		if (!stream->followed)
+			(void)send_event(stream, "status", NULL, now);
 		json_decref(now);
 		stream->watcher = engine_watch_run(stream->api->options.engine, str_of(stream->tenant), str_of(stream->run), stream_on_event, stream);
 	}

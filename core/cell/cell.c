@@ -6,6 +6,7 @@
 #include "cell/fault.h"
 #include "cell/watchdog.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +58,44 @@ static bool read_seed(struct str hex, uint64_t seed[2])
 	return true;
 }
 
+/* A START that ends with a line end is JSON in its first line, and phases behind it. They are no part of the JSON so that a fork's memory is laid out as its
+ * origin's was. */
+static void split_phases(struct str *start, struct str *phases)
+{
+	const char *end = start->n && start->p[start->n - 1] == '\n' ? memchr(start->p, '\n', start->n) : NULL;
+
+	if (!end)
+		return;
+	*phases = (struct str){ end + 1, start->n - (size_t)(end + 1 - start->p) };
+	start->n = (size_t)(end - start->p);
+}
+
+/* Lines of "FROM RUN SEED". */
+static bool read_phases(struct str lines, struct vm_run *run)
+{
+	memset(run->phases, 0, sizeof run->phases);
+	run->phases_count = 0;
+	while (lines.n) {
+		const char *end = memchr(lines.p, '\n', lines.n);
+		struct vm_phase *phase;
+		char line[128] = "", seed[40] = "";
+		size_t n = end ? (size_t)(end - lines.p) : lines.n;
+		long long from;
+
+		if (!end || n >= sizeof line || run->phases_count == VM_PHASES_MAX)
+			return false;
+		memcpy(line, lines.p, n);
+		phase = &run->phases[run->phases_count];
+		if (sscanf(line, "%lld %39s %39s", &from, phase->run_id, seed) != 3 || !read_seed(str_of(seed), phase->seed))
+			return false;
+		phase->from = from;
+		run->phases_count++;
+		lines.p += n + 1;
+		lines.n -= n + 1;
+	}
+	return true;
+}
+
 static const char *what_runs(lua_State *L)
 {
 	struct str spec = string_of(L, 1, "spec"), agent = string_of(L, 1, "agent"), capability = string_of(L, 1, "capability");
@@ -72,16 +111,20 @@ static int run_protected(lua_State *L)
 	struct activation *activation = lua_touserdata(L, 1);
 	struct vm *vm = activation->vm;
 	struct vm_run run;
+	struct str start = activation->start.payload, phases = { "", 0 };
 	struct errbuf e = { "not an object" };
 
 	lua_settop(L, 0);
-	if (!codec_push(L, activation->start.payload, &e) || !lua_istable(L, 1))
+	split_phases(&start, &phases);
+	if (!codec_push(L, start, &e) || !lua_istable(L, 1))
 		return luaL_error(L, "START: %s", e.text);
 	run.run = string_of(L, 1, "run");
 	run.now_us = integer_of(L, 1, "now");
 	run.replay = integer_of(L, 1, "replay");
 	if (!read_seed(string_of(L, 1, "seed"), run.seed))
 		return luaL_error(L, "START: the seed must be 32 hexadecimal digits");
+	if (!read_phases(phases, &run))
+		return luaL_error(L, "START: behind it stand lines FROM RUN SEED, at most %d", VM_PHASES_MAX);
 	vm_start_run(vm, &activation->channel, &run);
 	lua_getfield(L, 1, "files"); /* of specs */
 	if (lua_istable(L, 2))

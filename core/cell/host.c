@@ -98,6 +98,8 @@ static int host_receive(lua_State *L)
 		refuse_outcome(vm, frame.sequence, "arrived before the script issued it");
 	if (vm->replay_left > 0)
 		vm->replay_left--;
+	vm->received++;
+	vm_enter_phase(vm);
 	watchdog_slice();
 	lua_settop(L, 0);
 	lua_pushnumber(L, frame.sequence);

@@ -489,6 +489,12 @@ void vm_freeze(struct vm *vm)
 	arena_freeze(&vm->arena);
 }
 
+static void seed_chance(struct vm *vm, const uint64_t seed[2])
+{
+	random_seed(&vm->random, seed, 0);
+	random_seed(&vm->ids, seed, UINT64_C(0x7569642073747265));
+}
+
 void vm_start_run(struct vm *vm, struct channel *channel, const struct vm_run *run)
 {
 	size_t n = run->run.n < sizeof vm->run_id - 1 ? run->run.n : sizeof vm->run_id - 1;
@@ -499,8 +505,20 @@ void vm_start_run(struct vm *vm, struct channel *channel, const struct vm_run *r
 	vm->run_id[n] = '\0';
 	vm->started_us = vm->now_us = run->now_us;
 	vm->replay_left = run->replay;
-	random_seed(&vm->random, run->seed, 0);
-	random_seed(&vm->ids, run->seed, UINT64_C(0x7569642073747265));
+	seed_chance(vm, run->seed);
+	memcpy(vm->phases, run->phases, sizeof vm->phases);
+	vm->phases_count = run->phases_count;
+	vm->received = 0;
+	vm_enter_phase(vm);
 	vm->running = true;
 	watchdog_slice();
+}
+
+void vm_enter_phase(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->phases_count; i++)
+		if (vm->phases[i].from == vm->received) {
+			memcpy(vm->run_id, vm->phases[i].run_id, sizeof vm->phases[i].run_id);
+			seed_chance(vm, vm->phases[i].seed);
+		}
 }

@@ -20,6 +20,15 @@ struct vm_limits {
 	int64_t memory_bytes, cpu_ms;
 };
 
+#define VM_PHASES_MAX 16       /* forks of forks; the host forks no deeper */
+
+/* From the outcome with this number on (from 0), the run has this id and this chance: a fork is its origin before. */
+struct vm_phase {
+	int64_t from;
+	char run_id[40];
+	uint64_t seed[2];
+};
+
 struct vm {
 	struct arena arena;          /* first: vm_of */
 	lua_State *L;
@@ -32,6 +41,9 @@ struct vm {
 	struct random random;        /* math.random */
 	struct random ids;           /* host.uuid */
 	int64_t replay_left;         /* outcomes that follow at once */
+	struct vm_phase phases[VM_PHASES_MAX]; /* of a fork: who the run is from which outcome on */
+	size_t phases_count;
+	int64_t received;            /* outcomes so far */
 	uint32_t effects, logs;      /* issued so far */
 	size_t log_bytes;
 	struct buf payload;          /* scratch of the frame under way */
@@ -41,6 +53,8 @@ struct vm_run {
 	struct str run;
 	int64_t now_us, replay;
 	uint64_t seed[2];
+	struct vm_phase phases[VM_PHASES_MAX];
+	size_t phases_count;
 };
 
 /* NULL when memory is short. */
@@ -58,6 +72,8 @@ void vm_limit(struct vm *vm, struct vm_limits limits);
 void vm_freeze(struct vm *vm);
 /* In the cell: budgets count from here. */
 void vm_start_run(struct vm *vm, struct channel *channel, const struct vm_run *run);
+/* An outcome was taken (or none yet): a fork may be somebody else from here. */
+void vm_enter_phase(struct vm *vm);
 /* Make room for a block of n bytes that C code is about to allocate, by collecting when it would not fit otherwise. */
 void vm_prepare(lua_State *L, size_t bytes);
 /* The module that a file is ("scripts/agents/sales.lua": "agents.sales"); false when it is none. */

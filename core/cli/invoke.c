@@ -270,7 +270,7 @@ document(const struct store_result *r, size_t column)
 	return store_is_null(r, 0, column) ? NULL : json_read(store_text(r, 0, column), SIZE_MAX, NULL, NULL);
 }
 
-/* The run is not here (any more): its row knows. Columns of run_get: 3 status, 5 output, 6 error. */
+/* The run is not here (any more): its row, or that of the last of its chain, knows. Columns of run_get_last: 3 status, 5 output, 6 error. */
 static void
 invocation_on_row(struct store_tx *tx, int code, void *arg)
 {
@@ -291,7 +291,7 @@ invocation_on_again(void *arg)
 	if (v->watched)
 		return;
 	struct store_tx *tx = store_tx_new(v->host->store, str_of(v->tenant));
-	store_tx_add(tx, STATEMENT_run_get, STORE_ANY, "t", v->run);
+	store_tx_add(tx, STATEMENT_run_get_last, STORE_ANY, "t", v->run);
 	store_submit_read(tx, invocation_on_row, v);
 }
 
@@ -319,18 +319,47 @@ invocation_on_started(void *arg, int code, const char *run, bool existed, const 
 	invocation_on_again(v);
 }
 
-struct invocation *
-invocation_start(struct host *host, const struct run_request *request, bool trace, invocation_done_fn done, void *arg)
+static struct invocation *
+invocation_new(struct host *host, struct str tenant, bool trace, invocation_done_fn done, void *arg)
 {
 	struct invocation *v = mem_alloc(sizeof *v);
 	v->host = host;
-	v->tenant = mem_copy(request->tenant);
+	v->tenant = mem_copy(tenant);
 	v->trace = trace;
 	v->style = style_of(STDERR_FILENO);
 	v->done = done;
 	v->arg = arg;
 	v->began_us = clock_monotonic_us();
 	timer_init(&v->again, host->loop, invocation_on_again, v);
+	return v;
+}
+
+static void
+invocation_on_forked(void *arg, int code, const json_t *result, const char *text)
+{
+	invocation_on_started(arg, code, json_string_value(json_member(result, "run")), false, NULL, text);
+}
+
+struct invocation *
+invocation_fork(struct host *host, struct str tenant, const struct fork_request *fork, bool trace, invocation_done_fn done, void *arg)
+{
+	struct invocation *v = invocation_new(host, tenant, trace, done, arg);
+	engine_fork_run(host->engine, tenant, fork->run, fork->at, fork->bundle, invocation_on_forked, v);
+	return v;
+}
+
+struct invocation *
+invocation_retry(struct host *host, struct str tenant, struct str run, struct str bundle, bool trace, invocation_done_fn done, void *arg)
+{
+	struct invocation *v = invocation_new(host, tenant, trace, done, arg);
+	engine_retry_run(host->engine, tenant, run, bundle, invocation_on_forked, v);
+	return v;
+}
+
+struct invocation *
+invocation_start(struct host *host, const struct run_request *request, bool trace, invocation_done_fn done, void *arg)
+{
+	struct invocation *v = invocation_new(host, request->tenant, trace, done, arg);
 	engine_start_run(host->engine, request, invocation_on_started, v);
 	return v;
 }

@@ -21,6 +21,14 @@ typedef void (*invocation_done_fn)(void *arg, const struct invocation_end *end);
 
 /* Everything in the loop's thread; done fires once, later, and then the invocation is gone. */
 struct invocation *invocation_start(struct host *host, const struct run_request *request, bool trace, invocation_done_fn done, void *arg);
+/* The same for a run that goes on from another one's journal, and for one that is tried again (engine_fork_run, engine_retry_run). */
+struct fork_request {
+	struct str run, bundle;
+	int64_t at;
+};
+struct invocation *invocation_fork(struct host *host, struct str tenant, const struct fork_request *fork, bool trace, invocation_done_fn done, void *arg);
+struct invocation *invocation_retry(struct host *host, struct str tenant, struct str run, struct str bundle, bool trace, invocation_done_fn done,
+                                    void *arg);
 /* Stop watching, as the last thing before host_close: the loop must not turn again. done does not fire. */
 void invocation_forget(struct invocation *invocation);
 const char *invocation_run(const struct invocation *invocation);      /* id, "" before it is durable */

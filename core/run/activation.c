@@ -193,7 +193,10 @@ static void on_effect(struct run *run, const struct frame *frame)
 	if (run->list == LIST_RESIDENT)
 		run_move(run, LIST_NONE);
 	run_set_state(run, RUN_RUNNING);
-	if (!replayed(run, frame->sequence, name, digest, args)) {
+	if (replayed(run, frame->sequence, name, digest, args)) {
+		if (run->dry && !run->over && strcmp(name, "run.continue_as_new") == 0)
+			replay_continued(run);
+	} else {
 		if (run->dry)
 			replay_ended(run);
 		else
@@ -369,10 +372,8 @@ static const struct cell_callbacks callbacks = { .frame = on_frame, .ended = on_
 static void send_start(struct run *run)
 {
 	json_t *start = run->spec_start ? json_copy(run->spec_start) : json_object();
-	uint8_t digest[SHA256_SIZE];
 	char seed[DIGEST_TEXT_SIZE];
-	sha256(run->id, strlen(run->id), digest);
-	hex_encode(digest, 16, seed);
+	run_seed(str_of(run->id), seed);
 	json_put_text(start, "run", run->id);
 	json_put_int(start, "now", run->created_at_us);
 	json_put_text(start, "seed", seed);
@@ -384,9 +385,13 @@ static void send_start(struct run *run)
 		json_put_text(start, "capability", run->capability);
 		json_put(start, "input", json_incref(run->input));
 	}
-	struct buf text;
+	struct buf text, phases;
 	buf_init(&text, FRAME_PAYLOAD_MAX);
+	buf_init(&phases, 4096);
+	run_add_phases(run, start, &phases);
 	json_write(&text, start);
+	buf_add_str(&text, buf_str(&phases));
+	buf_free(&phases);
 	cell_send(run->cell, FRAME_START, 0, buf_str(&text));
 	buf_free(&text);
 	json_decref(start);
@@ -500,6 +505,15 @@ static void activate_on_read(struct store_tx *tx, int code, void *arg)
 	}
 	if (!run->input)
 		run->input = json_read(store_text(row, 0, 5), FRAME_PAYLOAD_MAX, NULL, NULL);
+	size_t broken = rows->rows;
+	for (size_t i = 0; i < rows->rows && broken == rows->rows; i++)
+		if (store_is_null(rows, i, 4))
+			broken = i;
+	if (broken < rows->rows) {
+		store_tx_free(tx);
+		run_stick(run, "journal.broken", "the body of an outcome is not in the store: restore it from a backup, then retry the run");
+		return;
+	}
 	replay_rows(run, rows);
 	if (!stem_is_usable(run->bundle->stem) || !enter_cell(run)) {
 		store_tx_free(tx);

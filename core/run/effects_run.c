@@ -185,6 +185,14 @@ static bool is_above(const struct effect *effect, struct str id)
 	return run != NULL;
 }
 
+/* A run may go on as another: the chain has the name of its first. */
+static void join_wait(struct effect *effect, const struct store_result *r)
+{
+	char *chain = mem_copy(store_text(r, 0, store_is_null(r, 0, 21) ? 0 : 21));
+	effect_wait(effect, "child", chain, 0, NULL);
+	free(chain);
+}
+
 static void join_on_read(struct store_tx *tx, int code, void *arg)
 {
 	struct effect *effect = arg;
@@ -194,7 +202,7 @@ static void join_on_read(struct store_tx *tx, int code, void *arg)
 	else if (is_above(effect, json_member_str(effect->args, "run")))
 		effect_fail(effect, "run.cycle", "run.join: a run cannot wait for itself or for a run above it", NULL);
 	else /* whether it has ended already is looked up when the wait is registered */
-		effect_wait(effect, "child", json_string_value(json_member(effect->args, "run")), 0, NULL);
+		join_wait(effect, store_tx_result(tx, 0));
 	store_tx_free(tx);
 }
 

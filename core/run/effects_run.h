@@ -4,11 +4,12 @@
 #include "run/effect.h"
 
 extern const char effect_schema_time_sleep[], effect_schema_run_await[], effect_schema_run_signal[], effect_schema_run_spawn[],
-	effect_schema_run_join[], effect_schema_approval_ask[];
+	effect_schema_run_join[], effect_schema_run_continue_as_new[], effect_schema_approval_ask[];
 
 void effect_begin_time_sleep(struct effect *effect);
 void effect_begin_run_await(struct effect *effect);
 void effect_begin_run_signal(struct effect *effect);
 void effect_begin_run_spawn(struct effect *effect);
 void effect_begin_run_join(struct effect *effect);
+void effect_begin_run_continue_as_new(struct effect *effect);
 void effect_begin_approval_ask(struct effect *effect);

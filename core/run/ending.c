@@ -33,7 +33,8 @@ static void end_on_written(struct store_tx *tx, int code, void *arg)
 		return;
 	}
 	char id[UUID_TEXT_SIZE];
-	memcpy(id, run->id, sizeof id);
+	strncpy(id, run_chain(run), sizeof id - 1);
+	id[sizeof id - 1] = 0;
 	run_set_state(run, run->final);
 	run_tell_status(run);
 	metric_add(engine->runs_total, 1,
@@ -88,6 +89,11 @@ void run_fail(struct run *run, const char *code, const char *message, json_t *mo
 	run_end(run, strcmp(code, "replay_diverged") == 0 ? RUN_STUCK : RUN_FAILED, NULL, error);
 }
 
+void run_stick(struct run *run, const char *code, const char *message)
+{
+	run_end(run, RUN_STUCK, NULL, error_new(code, message));
+}
+
 /* ---- cancelling ---- */
 
 struct cancel {
@@ -134,6 +140,13 @@ static void run_cancelled(struct engine *engine, struct str tenant, struct str i
 	run_free(run);
 }
 
+/* What a join of this run waits for. Owned. */
+static char *chain_of(struct engine *engine, struct str tenant, struct str id)
+{
+	const struct run *run = engine_find_run(engine, tenant, id);
+	return run ? mem_copy(str_of(run_chain(run))) : mem_copy(id);
+}
+
 static void cancel_on_written(struct store_tx *tx, int code, void *arg)
 {
 	struct cancel *cancel = arg;
@@ -151,13 +164,16 @@ static void cancel_on_written(struct store_tx *tx, int code, void *arg)
 		result = json_object();
 		json_put_text(result, "status", "cancelled");
 		json_put_int(result, "runs", (int64_t)r->rows);
+		char **chains = mem_array(r->rows + 1, sizeof *chains);
+		for (size_t i = 0; i < r->rows; i++)
+			chains[i] = chain_of(engine, str_of(cancel->tenant->name), store_text(r, i, 0));
 		for (size_t i = 0; i < r->rows; i++)
 			run_cancelled(engine, str_of(cancel->tenant->name), store_text(r, i, 0), error);
 		for (size_t i = 0; i < r->rows; i++) {
-			char *id = mem_copy(store_text(r, i, 0));
-			waits_check(engine, "child", id);
-			free(id);
+			waits_check(engine, "child", chains[i]);
+			free(chains[i]);
 		}
+		free(chains);
 	}
 	cancel_finish(cancel, code, result, code ? store_tx_error(tx) : NULL);
 	json_decref(result);

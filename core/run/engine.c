@@ -130,6 +130,7 @@ void run_free(struct run *run)
 		wait_free(wait);
 	watchers_leave(run);
 	run_free_journal(run);
+	continuation_free(run);
 	if (run->bundle)
 		bundle_release(engine, run->bundle);
 	run->tenant->runs--;
@@ -139,6 +140,8 @@ void run_free(struct run *run)
 	free(run->parent);
 	free(run->spec);
 	free(run->last_effect);
+	free(run->chain);
+	json_decref(run->origin);
 	json_decref(run->input);
 	json_decref(run->spec_start);
 	json_decref(run->output);

@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 struct engine;
+typedef void (*engine_done_fn)(void *arg, int code, const json_t *result, const char *text);
 
 struct engine_options {
 	struct loop *loop;
@@ -57,6 +58,12 @@ struct run_request {
 typedef void (*engine_started_fn)(void *arg, int code, const char *run, bool existed, const json_t *errors, const char *text);
 void engine_start_run(struct engine *engine, const struct run_request *request, engine_started_fn done, void *arg);
 
+/* A new run with the first `at` outcomes of another one's journal, which goes on from there. bundle: "origin" (also when empty), "live", or the digest of one in the
+ * store. result {run}; ERR_NOT_FOUND, ERR_SCHEMA (at, bundle), ERR_CONFLICT, ERR_LIMIT, ERR_UNAVAILABLE. */
+void engine_fork_run(struct engine *engine, struct str tenant, struct str run, int64_t at, struct str bundle, engine_done_fn done, void *arg);
+/* Stuck: the same run again from its journal. Failed or cancelled: a new run with its input, on the live bundle. bundle as above. Otherwise ERR_CONFLICT. */
+void engine_retry_run(struct engine *engine, struct str tenant, struct str run, struct str bundle, engine_done_fn done, void *arg);
+
 /* Watch a run: fires `event`, first inside this call, for each outcome and log that is not on disk yet, then for each of effect, outcome, log, status (JSON object borrowed; id "INDEX" or "INDEX.N", empty for effect) and lastly
  * status with a final state. Returns NULL when the run is not resident here (read the store instead). */
 struct run_watcher;
@@ -64,7 +71,6 @@ typedef void (*run_event_fn)(void *arg, const char *type, const char *id, const 
 struct run_watcher *engine_watch_run(struct engine *engine, struct str tenant, struct str run, run_event_fn event, void *arg);
 void engine_unwatch(struct run_watcher *watcher);
 
-typedef void (*engine_done_fn)(void *arg, int code, const json_t *result, const char *text);
 void engine_signal_run(struct engine *engine, struct str tenant, struct str run, struct str name, const json_t *payload, struct str id /* optional */,
                        engine_done_fn done, void *arg);                    /* ERR_NOT_FOUND, ERR_CONFLICT (ended) */
 void engine_cancel_run(struct engine *engine, struct str tenant, struct str run, engine_done_fn done, void *arg);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "run/bodies.h"
 #include "run/effects.h"
 
 #define OUTCOME_MAX (8u << 20)   /* bytes of one journalled outcome */
@@ -228,8 +229,8 @@ void run_add_unflushed(struct run *run, struct store_tx *tx)
 	size_t first = run->journal_length - run->unflushed_count;
 	for (size_t i = 0; i < run->unflushed_count; i++) {
 		const struct journal_row *row = &run->unflushed[i];
-		store_tx_add(tx, STATEMENT_journal_insert, STORE_MUST, "tiittti", run->id, (int64_t)(first + i), (int64_t)row->effect,
-		             row->name, row->digest, row->outcome, row->at_us);
+		outcome_add(tx, &(struct outcome_row){ .run = run->id, .index = (int64_t)(first + i), .effect = row->effect, .name = row->name,
+		                                       .digest = row->digest, .outcome = str_of(row->outcome), .at_us = row->at_us });
 	}
 	for (size_t i = 0; i < run->logs_count; i++) {
 		const struct log_row *log = &run->logs[i];
@@ -351,6 +352,12 @@ static void append_on_done(struct store_tx *tx, int code, void *arg)
 		append_failed(run, issued, code, why);
 		return;
 	}
+	if (code == 0 && run_continues(issued)) {
+		run_drop_cell(run); /* its script ends here */
+		append_done(run, issued);
+		run_continue_done(run);
+		return;
+	}
 	if (code == 0) {
 		run->suspended = suspended;
 		append_done(run, issued);
@@ -396,10 +403,13 @@ static void append(struct run *run, struct issued *issued)
 			             wait->detail);
 	} else {
 		store_tx_add(tx, STATEMENT_run_append, STORE_MUST, "tiii", run->id, run->fence, (int64_t)run->journal_length + 1, now);
-		store_tx_add(tx, STATEMENT_journal_insert, STORE_MUST, "tiittti", run->id, (int64_t)run->journal_length,
-		             (int64_t)issued->effect.number, issued->name, issued->digest, buf_text(&issued->outcome), now);
+		outcome_add(tx, &(struct outcome_row){ .run = run->id, .index = (int64_t)run->journal_length, .effect = issued->effect.number,
+		                                       .name = issued->name, .digest = issued->digest, .outcome = buf_str(&issued->outcome),
+		                                       .at_us = now });
 	}
 	run_add_unflushed(run, tx);
+	if (run_continues(issued))
+		run_continue_add(run, tx);
 	issued->state = ISSUED_APPENDING;
 	run->appending = issued;
 	store_submit_write(tx, append_on_done, issued);

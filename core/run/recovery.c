@@ -34,7 +34,7 @@ static void adopt_waits(struct run *run, const struct store_result *r)
 }
 
 /* Columns of run_load: id agent capability bundle status input subject spec created_at started_at parent parent_effect depth fence owner
- * journal_length cpu_us strikes output error. */
+ * journal_length cpu_us strikes output error origin chain. */
 static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const struct store_result *r)
 {
 	char *id = mem_copy(store_text(r, 0, 0));
@@ -51,6 +51,8 @@ static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const
 	run->cpu_us = store_int(r, 0, 16);
 	run->strikes = (unsigned)store_int(r, 0, 17);
 	run->struck_at = run->journal_length;
+	run->origin = store_is_null(r, 0, 20) ? NULL : json_read(store_text(r, 0, 20), FRAME_PAYLOAD_MAX, NULL, NULL);
+	run->chain = store_is_null(r, 0, 21) ? NULL : mem_copy(store_text(r, 0, 21));
 	if (!store_is_null(r, 0, 7)) {
 		run->spec_start = json_read(store_text(r, 0, 7), FRAME_PAYLOAD_MAX, NULL, NULL);
 		const char *spec = json_string_value(json_member(run->spec_start, "spec"));

@@ -23,6 +23,7 @@ static const struct effect_row rows[] = {
 	ROW("records.list", EFFECT_READ, records_list),
 	ROW("records.put", EFFECT_WRITE, records_put),
 	ROW("run.await", EFFECT_WAIT, run_await),
+	ROW("run.continue_as_new", EFFECT_WRITE, run_continue_as_new),
 	ROW("run.join", EFFECT_WAIT, run_join),
 	ROW("run.signal", EFFECT_WRITE, run_signal),
 	ROW("run.spawn", EFFECT_WRITE, run_spawn),

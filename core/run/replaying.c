@@ -61,6 +61,14 @@ void replay_ended(struct run *run)
 	replay_finish(replay, 0, result, NULL);
 }
 
+void replay_continued(struct run *run)
+{
+	const json_t *outcomes = json_member(run->replay->journal, "outcomes"), *last = json_array_get(outcomes, json_array_size(outcomes) - 1);
+	if (run->recorded_seen == run->recorded_count && str_is(json_member_str(last, "name"), "run.continue_as_new") &&
+	    json_member(json_member(last, "outcome"), "ok"))
+		run_end(run, RUN_SUCCEEDED, NULL, NULL);
+}
+
 static void replay_on_refused(void *arg)
 {
 	struct replay_request *replay = arg;

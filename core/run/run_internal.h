@@ -4,7 +4,9 @@
  *   engine.c     tables, life of the engine          starting.c   from a request to a row
  *   bundles.c    bundles and their stems             activation.c a run in its cell, frames, replay
  *   journal.c    from outcome to commit to delivery  waiting.c    timers, signals, approvals, children
- *   settling.c   when a run rests                queue.c      whose run is next
+ *   settling.c   when a run rests                    queue.c      whose run is next
+ *   forking.c    fork and retry                      continuing.c continue_as_new
+ *   replaying.c  journals against other scripts      bodies.c     long outcomes, once
  *   ending.c     done, failed, stuck, cancelled      recovery.c   take over what a dead process owned
  */
 #pragma once
@@ -125,6 +127,9 @@ struct run {
 	struct live_bundle *bundle;
 	char *agent, *capability, *parent, *spec;
 	json_t *input, *spec_start;        /* input: NULL while evicted */
+	json_t *origin;                    /* of a fork: {at, now, phases, run}; NULL */
+	char *chain;                       /* first run of its chain; NULL where it is none or the first */
+	struct continuation *continuation; /* the next one, while it is being committed */
 	int64_t created_at_us, parent_effect, fence, depth, cpu_us;
 	unsigned strikes;                  /* without an outcome in between */
 	size_t struck_at;                  /* outcomes on disk at the last strike */
@@ -280,6 +285,7 @@ void run_unsettle(struct run *run);
 void settling_on_timer(void *arg);
 /* ending.c */
 void run_end_commit(struct run *run);                  /* once nothing of the run is under way */
+void run_stick(struct run *run, const char *code, const char *message); /* stuck: an operator looks */
 void run_end(struct run *run, enum run_state state, json_t *output /* taken */, json_t *error /* taken */);
 json_t *outcome_event(const struct journal_row *row, size_t index); /* new reference: what watchers are told */
 /* watching.c */
@@ -290,7 +296,17 @@ void watchers_return(struct run *run);                 /* it was taken up again 
 /* recovery.c */
 void adoptions_free(struct engine *engine);
 void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id);
+/* forking.c */
+void run_seed(struct str id, char out[DIGEST_TEXT_SIZE]); /* of a run's chance */
+const char *run_chain(const struct run *run);          /* whose end a join waits for: the first run of its chain */
+void run_add_phases(const struct run *run, json_t *start, struct buf *phases); /* START of a fork, and what stands behind it */
+/* continuing.c */
+void continuation_free(struct run *run);
+bool run_continues(const struct issued *issued);       /* is its commit the end of the run? */
+void run_continue_add(struct run *run, struct store_tx *tx); /* the ops that end it and begin the next, behind the journal row */
+void run_continue_done(struct run *run);               /* they are on disk: frees the run */
 /* replaying.c */
 void replay_ended(struct run *run);
+void replay_continued(struct run *run);                /* it issued run.continue_as_new, as recorded: was that its end? */
 void replay_outcomes(const struct run *run, json_t **outcomes); /* borrowed */
 json_t *error_new(const char *code, const char *message);

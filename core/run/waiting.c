@@ -305,8 +305,8 @@ static void wait_check(struct wait *wait)
 		store_tx_add(tx, STATEMENT_signal_first, STORE_ANY, "tt", run->id, strchr(wait->name, '/') + 1);
 	else if (strcmp(wait->kind, "approval") == 0)
 		store_tx_add(tx, STATEMENT_approval_state, STORE_ANY, "t", wait->name);
-	else
-		store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", wait->name);
+	else /* of a chain, the run that is the last now */
+		store_tx_add(tx, STATEMENT_run_load_last, STORE_ANY, "t", wait->name);
 	store_submit_read(tx, look_on_read, look);
 }
 

@@ -3,8 +3,10 @@
 
 #include "store/row.h"
 
-/* {id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_ms, subject} */
+/* {id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_ms, subject,
+ * forked_from: {run, at}, retry_of, continued_from, continued_as} */
 size_t runs_tx_get(struct store_tx *tx, struct str id);
+size_t runs_tx_get_last(struct store_tx *tx, struct str id);   /* of a chain (continue_as_new), asked for by its first run, the last one */
 json_t *runs_json(const struct store_result *r, size_t row);
 
 struct runs_query {

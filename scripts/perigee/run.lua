@@ -104,6 +104,16 @@ function run.call(agent, capability, input, options)
   errors.raise(cause.code or "run." .. ended.status, message, { run = id, status = ended.status })
 end
 
+---End this run here and go on as a new one: the same agent and capability with this input, the scripts that are live now, and an
+---empty journal. Whoever joins or waits for this run waits for the last of the chain. Does not return; an input that does not
+---match the schema is raised.
+---@param input? table
+function run.continue_as_new(input)
+  local next_run = effects.call("run.continue_as_new", { input = input == nil and {} or input }).run
+  -- Only where effects are answered by a spec: on a host the run has ended.
+  errors.raise("run.continued", "the run goes on as " .. tostring(next_run), { run = next_run })
+end
+
 ---Do several things side by side; returns their results in the order of the functions.
 ---@param functions (fun(): any)[]
 ---@return any[]

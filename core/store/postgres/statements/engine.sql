@@ -14,7 +14,7 @@ ON CONFLICT DO NOTHING;
 -- scope: tenant
 -- params: id:text
 SELECT id, agent, capability, bundle, status, input, subject, spec, created_at, started_at, parent, parent_effect, depth, fence, owner,
-       journal_length, cpu_us, strikes, output, error
+       journal_length, cpu_us, strikes, output, error, origin, chain
 FROM runs WHERE tenant_id = $tenant AND id = $1;
 
 -- name: run_append
@@ -95,7 +95,13 @@ INSERT INTO journal (tenant_id, run, idx, effect, name, digest, outcome, at) VAL
 -- name: journal_load
 -- scope: tenant
 -- params: run:text
-SELECT idx, effect, name, digest, outcome, at FROM journal WHERE tenant_id = $tenant AND run = $1 ORDER BY idx LIMIT 1000000;
+-- outcome is null where its body is gone.
+SELECT journal.idx, journal.effect, journal.name, journal.digest,
+       CASE WHEN journal.body IS NULL THEN journal.outcome ELSE journal.outcome || bodies.text END AS outcome, journal.at
+FROM journal LEFT JOIN bodies ON bodies.tenant_id = $tenant AND bodies.hash = journal.body
+WHERE journal.tenant_id = $tenant AND journal.run = $1
+ORDER BY journal.idx
+LIMIT 1000000;
 
 -- name: wait_insert
 -- scope: tenant

@@ -4,7 +4,8 @@
 -- scope: tenant
 -- params: id:text
 -- purpose: one run or no row
-SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject
+SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject,
+       origin, retry_of, continued_from, continued_as
 FROM runs
 WHERE id = ?1;
 
@@ -12,7 +13,8 @@ WHERE id = ?1;
 -- scope: tenant
 -- params: before_at:int before_id:text limit:int agent:text? capability:text? status:text? subject:text?
 -- purpose: a page of runs, newest first; a null filter lets all pass (index runs_newest)
-SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject
+SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject,
+       origin, retry_of, continued_from, continued_as
 FROM runs
 WHERE (created_at, id) < (?1, ?2)
   AND (?4 IS NULL OR agent = ?4) AND (?5 IS NULL OR capability = ?5) AND (?6 IS NULL OR status = ?6) AND (?7 IS NULL OR subject = ?7)
@@ -23,7 +25,8 @@ LIMIT ?3;
 -- scope: tenant
 -- params: before_at:int before_id:text limit:int agent:text? capability:text? status:text? subject:text?
 -- purpose: the same when an agent is asked for (index runs_of_agent)
-SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject
+SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject,
+       origin, retry_of, continued_from, continued_as
 FROM runs
 WHERE agent = ?4 AND (created_at, id) < (?1, ?2)
   AND (?4 IS NULL OR agent = ?4) AND (?5 IS NULL OR capability = ?5) AND (?6 IS NULL OR status = ?6) AND (?7 IS NULL OR subject = ?7)
@@ -34,7 +37,8 @@ LIMIT ?3;
 -- scope: tenant
 -- params: before_at:int before_id:text limit:int agent:text? capability:text? status:text? subject:text?
 -- purpose: the same when a subject is asked for (index runs_of_subject)
-SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject
+SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject,
+       origin, retry_of, continued_from, continued_as
 FROM runs
 WHERE subject = ?7 AND (created_at, id) < (?1, ?2)
   AND (?4 IS NULL OR agent = ?4) AND (?5 IS NULL OR capability = ?5) AND (?6 IS NULL OR status = ?6) AND (?7 IS NULL OR subject = ?7)
@@ -45,10 +49,11 @@ LIMIT ?3;
 -- scope: tenant
 -- params: run:text after_idx:int limit:int
 -- purpose: outcomes of a run in order; after_idx -1 starts at the first
-SELECT idx, effect, name, digest, at, outcome
-FROM journal
-WHERE run = ?1 AND idx > ?2
-ORDER BY idx
+SELECT journal.idx, journal.effect, journal.name, journal.digest, journal.at,
+       CASE WHEN journal.body IS NULL THEN journal.outcome ELSE journal.outcome || bodies.text END AS outcome
+FROM journal LEFT JOIN bodies ON bodies.hash = journal.body
+WHERE journal.run = ?1 AND journal.idx > ?2
+ORDER BY journal.idx
 LIMIT ?3;
 
 -- name: run_log_list
