@@ -223,9 +223,9 @@ static void a_run_is_shown_whole(void **state)
 	runs_tx_journal(tx, STR("run-002"), 0, 0);
 	run = runs_json(read_now(tx), 0);
 	text = json_to_text(run);
-	assert_string_equal(text, "{\"agent\":\"sales\",\"bundle\":\"b\",\"capability\":\"qualify\",\"cost_nanos\":0,\"cpu_ms\":0,"
-	    "\"created_at\":\"2026-09-21T14:13:20.000Z\",\"ended_at\":null,\"error\":null,\"id\":\"run-002\",\"input\":{\"a\":1},\"output\":null,"
-	    "\"parent\":null,\"started_at\":null,\"status\":\"queued\",\"subject\":\"d1\",\"tokens\":0}");
+	assert_string_equal(text, "{\"agent\":\"sales\",\"bundle\":\"b\",\"capability\":\"qualify\",\"continued_as\":null,\"continued_from\":null,\"cost_nanos\":0,\"cpu_ms\":0,"
+	    "\"created_at\":\"2026-09-21T14:13:20.000Z\",\"ended_at\":null,\"error\":null,\"forked_from\":null,\"id\":\"run-002\",\"input\":{\"a\":1},\"output\":null,"
+	    "\"parent\":null,\"retry_of\":null,\"started_at\":null,\"status\":\"queued\",\"subject\":\"d1\",\"tokens\":0}");
 	free(text);
 	json_decref(run);
 	line = runs_journal_json(store_tx_result(tx, 1), 0, ROW_TIMES_US);

@@ -12,6 +12,7 @@ ALTER TABLE runs ADD COLUMN continued_as TEXT;
 CREATE UNIQUE INDEX runs_of_chain ON runs (chain, chain_n) WHERE chain IS NOT NULL;
 CREATE INDEX runs_ended ON runs (ended_at, id) WHERE ended_at IS NOT NULL;
 CREATE INDEX runs_of_bundle ON runs (bundle);
+CREATE INDEX signals_of_run ON signals (run);
 
 -- Outcomes over 2 KiB: `outcome` holds their beginning, which differs each time, and `body` the hash of the rest, which lies here once.
 -- touched_at: when a new row referred to it last, to the hour. Only what was untouched for a day is swept.

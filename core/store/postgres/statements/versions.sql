@@ -114,7 +114,7 @@ WHERE tenant_id = $tenant AND touched_at < $2
 -- name: bodies_page
 -- scope: tenant
 -- params: after:text limit:int
-SELECT max(hash) FROM (SELECT hash FROM bodies WHERE tenant_id = $tenant AND hash > $1 ORDER BY hash LIMIT $2) AS page;
+SELECT max(hash) FROM (SELECT hash FROM bodies WHERE tenant_id = $tenant AND hash > $1 ORDER BY hash LIMIT $2) AS steps;
 
 -- name: bundle_live
 -- scope: tenant

@@ -109,7 +109,7 @@ WHERE hash IN (SELECT hash FROM bodies WHERE hash > ?1 ORDER BY hash LIMIT ?3) A
 -- name: bodies_page
 -- scope: tenant
 -- params: after:text limit:int
-SELECT max(hash) FROM (SELECT hash FROM bodies WHERE hash > ?1 ORDER BY hash LIMIT ?2) AS page;
+SELECT max(hash) FROM (SELECT hash FROM bodies WHERE hash > ?1 ORDER BY hash LIMIT ?2) AS steps;
 
 -- name: bundle_live
 -- scope: tenant
