@@ -10,6 +10,9 @@
 #include "store/arena.h"
 #include "store/store.h"
 
+struct dump_writer;
+struct dump_reader;
+
 #define STORE_TENANT_SIZE 64       /* a name (base/ids.h) and NUL; "" is the platform */
 
 /* The tables are generated (tools/sqlgen.sh), by enum statement. */
@@ -78,6 +81,9 @@ struct store_engine {
 	int (*tenant_create)(void *engine, struct str tenant, const char *title, struct errbuf *e);
 	bool (*tenant_exists)(void *engine, struct str tenant);
 	json_t *(*tenant_names)(void *engine);
+	int (*dump)(void *engine, struct str tenant, struct dump_writer *w, struct errbuf *e);           /* store/dump.h */
+	int (*load)(void *engine, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e); /* the tenant does not exist */
+	int (*tenant_delete)(void *engine, struct str tenant, struct errbuf *e);                          /* it exists */
 	int (*owner_register)(void *engine, const char *owner, struct errbuf *e);
 	bool (*owner_is_alive)(void *engine, struct str owner);
 	enum store_lease (*lease)(void *engine);       /* any thread */

@@ -9,6 +9,7 @@
 #include "store/engine.h"
 
 #include "base/ids.h"
+#include "store/dump.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -353,6 +354,32 @@ json_t *store_tenant_names(struct store *store)
 {
 	store_check(store);
 	return store->engine->tenant_names(store->impl);
+}
+
+int store_dump_tenant(struct store *store, struct str tenant, struct dump_writer *w, struct errbuf *e)
+{
+	store_check(store);
+	if (tenant.n > 0 && !store_tenant_exists(store, tenant))
+		return err_set(e, ERR_NOT_FOUND, "no tenant %.*s: perigee tenant list shows them", STR_ARG(tenant));
+	return store->engine->dump(store->impl, tenant, w, e);
+}
+
+int store_load_tenant(struct store *store, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e)
+{
+	store_check(store);
+	if (tenant.n > 0 && !name_is_valid(tenant))
+		return err_set(e, ERR_INVALID, "tenant name '%.*s': use a-z, 0-9, _ and -, a letter first, at most 63", STR_ARG(tenant));
+	if (tenant.n > 0 && store_tenant_exists(store, tenant))
+		return err_set(e, ERR_CONFLICT, "tenant %.*s is there already: take another name (--as NAME), or delete it first (perigee tenant delete)", STR_ARG(tenant));
+	return store->engine->load(store->impl, tenant, r, with_keys, e);
+}
+
+int store_tenant_delete(struct store *store, struct str tenant, struct errbuf *e)
+{
+	store_check(store);
+	if (!store_tenant_exists(store, tenant))
+		return err_set(e, ERR_NOT_FOUND, "no tenant %.*s: perigee tenant list shows them", STR_ARG(tenant));
+	return store->engine->tenant_delete(store->impl, tenant, e);
 }
 
 bool store_is_up(struct store *store)

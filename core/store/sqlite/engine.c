@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/ids.h"
+#include "store/sqlite/dump.h"
 #include "store/sqlite/execute.h"
 #include "store/sqlite/lane.h"
 #include "store/sqlite/owners.h"
@@ -360,6 +361,59 @@ static void owner_release(void *impl)
 	pthread_mutex_unlock(&engine->lock);
 }
 
+/* -- whole tenants ---------------------------------------------------------------------------------------------------- */
+
+static int engine_dump(void *impl, struct str tenant, struct dump_writer *w, struct errbuf *e)
+{
+	struct sqlite_engine *engine = impl;
+	int code;
+
+	pthread_mutex_lock(&engine->lock);
+	code = sqlite_dump_tenant(&engine->folder, engine->platform, tenant, w, e);
+	pthread_mutex_unlock(&engine->lock);
+	return code;
+}
+
+/* The tenant's file, its keys and its row: the file first, so that a crash in between leaves a tenant that is missing, never one half there. */
+static int engine_tenant_delete(void *impl, struct str tenant, struct errbuf *e)
+{
+	struct sqlite_engine *engine = impl;
+	char file[CONNECTION_PATH_MAX];
+	sqlite3_stmt *s = NULL;
+	int rc = SQLITE_OK;
+
+	folder_file(&engine->folder, tenant, file);
+	pthread_mutex_lock(&engine->lock);
+	unborn_remove(file);
+	json_object_deln(engine->tenants, tenant.p, tenant.n);
+	for (int i = 0; i < 2 && rc == SQLITE_OK; i++) {
+		rc = sqlite3_prepare_v2(engine->platform->db, i ? "DELETE FROM tenants WHERE id = ?1" : "DELETE FROM keys WHERE tenant = ?1", -1, &s, NULL);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_bind_text(s, 1, tenant.p, (int)tenant.n, SQLITE_STATIC);
+		if (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_DONE)
+			rc = SQLITE_OK;
+		sqlite3_finalize(s);
+	}
+	rc = rc == SQLITE_OK ? 0 : connection_explain(engine->platform, rc, "delete tenant", e);
+	pthread_mutex_unlock(&engine->lock);
+	return rc;
+}
+
+static int engine_load(void *impl, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e)
+{
+	struct sqlite_engine *engine = impl;
+	int code = tenant.n > 0 ? tenant_create(engine, tenant, "", e) : 0;
+
+	if (code != 0)
+		return code;
+	pthread_mutex_lock(&engine->lock);
+	code = sqlite_load_tenant(&engine->folder, engine->platform, tenant, r, with_keys, e);
+	pthread_mutex_unlock(&engine->lock);
+	if (code != 0 && tenant.n > 0 && engine_tenant_delete(engine, tenant, NULL) != 0)
+		return err_wrap(e, code, "what was made of tenant %.*s could not be removed", STR_ARG(tenant));
+	return code;
+}
+
 /* -- opening and closing ---------------------------------------------------------------------------------------------- */
 
 static void library_setup(void)
@@ -460,6 +514,9 @@ const struct store_engine store_engine_sqlite = {
 	.tenant_exists = tenant_exists,
 	.tenant_names = tenant_names,
 	.owner_register = owner_register,
+	.dump = engine_dump,
+	.load = engine_load,
+	.tenant_delete = engine_tenant_delete,
 	.owner_is_alive = owner_is_alive,
 	.lease = lease,
 	.owners_lost = owners_lost,
