@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/crypto.h"
+#include "store/migrations.h"
 #include "store/sqlite/connection.h"
 
 /* "PERI": told by file(1), and how we know a stranger's database. */
@@ -14,36 +14,6 @@ static const int application_id = 0x50455249;
 static const char table_sql[] =
 	"CREATE TABLE migrations (chain TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,"
 	" applied_at INTEGER NOT NULL, PRIMARY KEY (chain, number)) WITHOUT ROWID";
-
-static bool is_ours(const struct store_migration *m, const char *chain)
-{
-	return strcmp(m->chain, chain) == 0 && strcmp(m->engine, "sqlite") == 0;
-}
-
-static int known_count(const char *chain)
-{
-	int n = 0;
-
-	for (const struct store_migration *m = store_migrations; m->chain != NULL; m++)
-		n += is_ours(m, chain);
-	return n;
-}
-
-static const struct store_migration *known_find(const char *chain, int number)
-{
-	for (const struct store_migration *m = store_migrations; m->chain != NULL; m++)
-		if (is_ours(m, chain) && m->number == number)
-			return m;
-	return NULL;
-}
-
-static void checksum(const char *sql, char out[SHA256_HEX_SIZE])
-{
-	uint8_t digest[SHA256_SIZE];
-
-	sha256(sql, strlen(sql), digest);
-	hex_encode(digest, sizeof(digest), out);
-}
 
 static int number_of(struct connection *c, const char *sql, int *out, struct errbuf *e)
 {
@@ -66,7 +36,7 @@ static int refuse_newer(const struct connection *c, int version, int known, stru
 
 int migrate_check(struct connection *c, const char *chain, bool *behind, struct errbuf *e)
 {
-	int version = 0, known = known_count(chain), code;
+	int version = 0, known = migrations_known(chain, "sqlite"), code;
 
 	code = number_of(c, "PRAGMA user_version", &version, e);
 	if (code != 0)
@@ -106,12 +76,12 @@ static int verify(struct connection *c, const char *chain, int *applied, struct 
 	while (rc == SQLITE_OK && code == 0 && (rc = sqlite3_step(s)) == SQLITE_ROW) {
 		rc = SQLITE_OK;
 		number = sqlite3_column_int(s, 0);
-		m = known_find(chain, number);
+		m = migrations_find(chain, "sqlite", number);
 		if (m == NULL) {
-			code = refuse_newer(c, number, known_count(chain), e);
+			code = refuse_newer(c, number, migrations_known(chain, "sqlite"), e);
 			break;
 		}
-		checksum(m->sql, expected);
+		migrations_checksum(m, expected);
 		if (number != ++*applied || strcmp(expected, (const char *)sqlite3_column_text(s, 2)) != 0)
 			code = err_set(e, ERR_STORE, "%s: migration %s/%04d_%s is not the one that was applied (its checksum differs): "
 			    "run the perigee that made this store, or restore a backup", c->file, chain, number, (const char *)sqlite3_column_text(s, 1));
@@ -132,7 +102,7 @@ static int apply(struct connection *c, const struct store_migration *m, int64_t 
 		rc = sqlite3_prepare_v2(c->db, "INSERT INTO migrations (chain, number, name, checksum, applied_at) VALUES (?1, ?2, ?3, ?4, ?5)", -1, &s, NULL);
 	if (rc != SQLITE_OK)
 		return rc;
-	checksum(m->sql, sum);
+	migrations_checksum(m, sum);
 	sqlite3_bind_text(s, 1, m->chain, -1, SQLITE_STATIC);
 	sqlite3_bind_int(s, 2, m->number);
 	sqlite3_bind_text(s, 3, m->name, -1, SQLITE_STATIC);
@@ -158,7 +128,7 @@ static int apply_missing(struct connection *c, const char *chain, bool empty, in
 		if (rc == SQLITE_OK)
 			rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
 	}
-	while (rc == SQLITE_OK && (m = known_find(chain, applied + 1)) != NULL) {
+	while (rc == SQLITE_OK && (m = migrations_find(chain, "sqlite", applied + 1)) != NULL) {
 		snprintf(doing, sizeof(doing), "migration %s/%04d_%s", chain, m->number, m->name);
 		rc = apply(c, m, now_us);
 		applied++;
@@ -174,11 +144,11 @@ int migrate_connection(struct connection *c, const char *chain, bool read_only, 
 	/* A look without a lock first: usually there is nothing to do. */
 	if ((code = recognise(c, &empty, e)) != 0 || (!empty && (code = verify(c, chain, &applied, e)) != 0))
 		return code;
-	if (!empty && applied == known_count(chain))
+	if (!empty && applied == migrations_known(chain, "sqlite"))
 		return 0;
 	if (read_only)
 		return err_set(e, ERR_STORE, "%s: its schema has version %d, %d is needed, and the store is opened read-only: run perigee migrate up",
-		    c->file, applied, known_count(chain));
+		    c->file, applied, migrations_known(chain, "sqlite"));
 	rc = connection_control(c, CONTROL_BEGIN_WRITE);
 	if (rc != SQLITE_OK)
 		return connection_explain(c, rc, "migrate", e);
