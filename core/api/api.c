@@ -114,6 +114,7 @@ int api_new(const struct api_options *options, struct api **out, struct errbuf *
 	api->limits = options->limits ? *options->limits : http_limits_default;
 	api->options.limits = &api->limits;
 	TAILQ_INIT(&api->streams);
+	event_streams_init(api);
 	TAILQ_INIT(&api->waits);
 	api->auth = auth_cache_new();
 	api->requests_total = metric_declare(options->metrics, METRIC_COUNTER, "perigee_http_requests_total", "HTTP requests answered.",
@@ -134,6 +135,11 @@ int api_accept(struct api *api, int fd, struct errbuf *e)
 	return http_server_accept(api->server, fd, e);
 }
 
+void api_events_changed(struct api *api, const char *tenant)
+{
+	event_streams_wake(api, tenant);
+}
+
 void api_set_started(struct api *api)
 {
 	api->started = true;
@@ -143,6 +149,7 @@ void api_drain(struct api *api, void (*drained)(void *arg), void *arg)
 {
 	api->draining = true;
 	stream_end_all(api);
+	event_streams_end_all(api);
 	waits_end_all(api);
 	http_server_drain(api->server, drained, arg);
 }
@@ -152,7 +159,9 @@ void api_free(struct api *api)
 	if (!api)
 		return;
 	stream_end_all(api);
+	event_streams_end_all(api);
 	http_server_free(api->server);
+	event_streams_fini(api);
 	auth_cache_free(api->auth);
 	free(api);
 }

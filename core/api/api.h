@@ -25,6 +25,8 @@ struct api_options {
 MUST_CHECK int api_new(const struct api_options *options, struct api **out, struct errbuf *e);
 /* Accept on a listening socket (http_listen). Health answers from here on; the rest as soon as keys and bundles are there. */
 MUST_CHECK int api_accept(struct api *api, int fd, struct errbuf *e);
+/* A tenant has new events: wake who listens. Without this word they are found within a second. */
+void api_events_changed(struct api *api, const char *tenant);
 /* Start-up is over: every tenant's bundle is live. Until then /health/startup and /health/ready say 503. */
 void api_set_started(struct api *api);
 /* Accept no more, answer what is under way, end event streams; then `drained`. */

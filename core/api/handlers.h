@@ -33,6 +33,9 @@ void handle_list_approvals(struct call *call);
 void handle_get_approval(struct call *call);
 void handle_decide_approval(struct call *call);
 void handle_post_event(struct call *call);
+void handle_stream_events(struct call *call);
+void handle_list_dead(struct call *call);
+void handle_replay_dead(struct call *call);
 
 /* 404: no WHAT "NAME"; there are … */
 void fail_unknown(struct call *call, const char *what, const char *name, const json_t *known);

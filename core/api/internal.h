@@ -10,6 +10,12 @@
 struct auth_cache;
 struct start;
 TAILQ_HEAD(waits, start);
+struct event_stream;
+/* Clients of GET /v1/events; timer: while there are any. */
+struct event_streams {
+	TAILQ_HEAD(, event_stream) list;
+	struct timer timer;
+};
 
 struct api {
 	struct api_options options;
@@ -17,12 +23,17 @@ struct api {
 	struct http_server *server;
 	struct metric *requests_total, *request_seconds;
 	struct auth_cache *auth;
-	struct stream_list streams;      /* open event streams: ended at a drain */
+	struct stream_list streams;      /* open streams of runs: ended at a drain */
+	struct event_streams event_streams;
 	struct waits waits;              /* calls that wait for a run: answered at a drain */
 	bool started, draining;
 };
 
 void waits_end_all(struct api *api);
+void event_streams_init(struct api *api);
+void event_streams_fini(struct api *api);
+void event_streams_wake(struct api *api, const char *tenant);   /* it has new events */
+void event_streams_end_all(struct api *api);
 void api_dispatch(struct call *call);   /* authenticated: on to the handler */
 void api_handle(struct call *call);     /* its handler now; frees the call unless a flow has it */
 /* Idempotency-Key on a POST. Does this call ask for it? */

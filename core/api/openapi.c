@@ -155,7 +155,8 @@ static json_t *description_of(const struct route *route)
 	else
 		buf_addf(&text, "Needs the scope %s.", scope_name(route->scope));
 	if (route->flags & ROUTE_STREAM)
-		buf_add_text(&text, " Server-sent events: effect, outcome, log, status; ids are positions in the history.");
+		buf_add_text(&text, route->scope == SCOPE_EVENTS_READ ? " Server-sent events: each a CloudEvent; its id is its number in the order of events." :
+		             " Server-sent events: effect, outcome, log, status; ids are positions in the history.");
 	if (route->flags & ROUTE_ANY_QUERY)
 		buf_add_text(&text, " sort takes FIELD or -FIELD.");
 	description = json_new_str(buf_str(&text));

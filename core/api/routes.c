@@ -53,5 +53,11 @@ const struct route routes[] = {
 
 	ROUTE("POST", "/v1/events", EVENTS_WRITE, handle_post_event, "postEvent", "Hand in a CloudEvent; agents that listen for its type run", .status = 202,
 	      .takes = "CloudEvent", .answers = "Accepted"),
+	ROUTE("GET", "/v1/events", EVENTS_READ, handle_stream_events, "streamEvents", "Events as they happen, in their order", .flags = ROUTE_STREAM,
+	      .query = "type since"),
+	ROUTE("GET", "/v1/events/dead", EVENTS_READ, handle_list_dead, "listDeadLetters", "Events whose capability failed each time, newest first",
+	      .flags = ROUTE_LIST, .answers = "DeadLetterList"),
+	ROUTE("POST", "/v1/events/dead/{delivery}/replay", EVENTS_WRITE, handle_replay_dead, "replayDeadLetter", "Deliver a dead letter again, with all its attempts",
+	      .status = 202, .answers = "Replayed"),
 };
 const size_t routes_count = sizeof routes / sizeof *routes;

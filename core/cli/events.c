@@ -1,7 +1,10 @@
-/* perigee events, perigee approvals: lists. */
+/* perigee events, perigee approvals: lists; dead letters and another try for them. */
 #include "cli/commands.h"
 #include "cli/data.h"
 #include "cli/names.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static const struct column event_columns[] = {
 	{ "seq", 'i', true }, { "id", 't', true }, { "type", 't', true }, { "source", 't', false }, { "subject", 't', true }, { "data", 'j', true },
@@ -13,8 +16,14 @@ static const struct column approval_columns[] = {
 	{ "asked_at", 'm', true }, { "expires_at", 'm', false }, { "decided_at", 'm', false }, { "decided_by", 't', true }, { 0 },
 };
 
+static const struct column dead_columns[] = {
+	{ "id", 't', true }, { "event", 't', true }, { "type", 't', true }, { "source", 't', false }, { "subject", 't', false }, { "agent", 't', true },
+	{ "capability", 't', true }, { "key", 't', false }, { "attempts", 'i', true }, { "runs", 't', false }, { "error", 'j', true }, { "dead_at", 'm', true },
+	{ "data", 'j', false }, { "at", 'm', false }, { 0 },
+};
+
 struct choices {
-	const char *config, *tenant, *type, *after;
+	const char *config, *tenant, *type, *after, *delivery;
 	bool all, json;
 	int64_t limit, after_seq;
 };
@@ -38,6 +47,31 @@ list_events(struct host *host, const struct choices *c)
 }
 
 static int
+list_dead(struct host *host, const struct choices *c)
+{
+	struct store_tx *tx = store_tx_new(host->store, str_of(c->tenant));
+	store_tx_add(tx, STATEMENT_deliveries_dead, STORE_ANY, "iti", INT64_MAX, "~", c->limit);
+	return print(tx, dead_columns, c->json);
+}
+
+/* In the store; the host that runs on it finds the delivery within seconds. */
+static int
+replay_dead(struct host *host, const struct choices *c)
+{
+	struct errbuf e = { "" };
+	struct store_tx *tx = store_tx_new(host->store, str_of(c->tenant));
+	store_tx_add(tx, STATEMENT_delivery_replay, STORE_MUST, "t", c->delivery);
+	int code = store_write_now(tx, &e);
+	store_tx_free(tx);
+	if (code == ERR_CONFLICT)
+		return cli_fail(EXIT_FAILED, "tenant %s has no dead letter %s: perigee events dead lists them", c->tenant, c->delivery);
+	if (code)
+		return cli_fail(EXIT_NO_HOST, "%s", e.text);
+	printf("%s is delivered again\n", c->delivery);
+	return EXIT_DONE;
+}
+
+static int
 list_approvals(struct host *host, const struct choices *c)
 {
 	struct store_tx *tx = store_tx_new(host->store, str_of(c->tenant));
@@ -48,21 +82,20 @@ list_approvals(struct host *host, const struct choices *c)
 	return print(tx, approval_columns, c->json);
 }
 
+typedef int (*print_fn)(struct host *host, const struct choices *c);
+
+/* Settings, store and tenant, then print. */
 static int
-list(const struct command *command, const struct option *options, int argc, char **argv, struct choices *c, struct setting_flags *flags,
-     const char **limit, int (*print_list)(struct host *host, const struct choices *c))
+list(struct choices *c, struct setting_flags *flags, const char **limit, print_fn print_list)
 {
-	struct words words;
 	struct settings settings;
 	struct host host;
-	int code = options_parse(command, options, flags, argc, argv, 0, 0, &words);
-	if (code >= 0)
-		return code;
+	int code;
 	if ((c->limit = data_limit(*limit)) < 0)
 		return EXIT_USAGE;
 	if (c->after && !str_to_int(str_of(c->after), 0, INT64_MAX, &c->after_seq))
 		return cli_fail(EXIT_USAGE, "--after is the seq of an event, not '%s'", c->after);
-	code = host_begin(c->config, flags, (struct host_options){ .without_engine = true, .read_only = true }, &settings, &host);
+	code = host_begin(c->config, flags, (struct host_options){ .without_engine = true, .read_only = print_list != replay_dead }, &settings, &host);
 	if (code >= 0)
 		return code;
 	code = names_need_tenant(&host, c->tenant);
@@ -85,7 +118,20 @@ run_events(const struct command *command, int argc, char **argv)
 		{ "--json", NULL, "for machines", NULL, &c.json, NULL },
 		OPTION_TENANT(c.tenant), OPTION_CONFIG(c.config), OPTION_STORE, { 0 },
 	};
-	return list(command, options, argc, argv, &c, &flags, &limit, list_events);
+	struct words words;
+	int code = options_parse(command, options, &flags, argc, argv, 0, 2, &words);
+	if (code >= 0)
+		return code;
+	if (words.count == 0)
+		return list(&c, &flags, &limit, list_events);
+	if (c.type || c.after)
+		return cli_fail(EXIT_USAGE, "--type and --after go with the list of events");
+	if (words.count == 1 && strcmp(words.items[0], "dead") == 0)
+		return list(&c, &flags, &limit, list_dead);
+	if (words.count != 2 || strcmp(words.items[0], "replay") != 0)
+		return cli_fail(EXIT_USAGE, "perigee events, perigee events dead, or perigee events replay ID");
+	c.delivery = words.items[1];
+	return list(&c, &flags, &limit, replay_dead);
 }
 
 static int
@@ -100,10 +146,16 @@ run_approvals(const struct command *command, int argc, char **argv)
 		{ "--json", NULL, "for machines", NULL, &c.json, NULL },
 		OPTION_TENANT(c.tenant), OPTION_CONFIG(c.config), OPTION_STORE, { 0 },
 	};
-	return list(command, options, argc, argv, &c, &flags, &limit, list_approvals);
+	struct words words;
+	int code = options_parse(command, options, &flags, argc, argv, 0, 0, &words);
+	return code >= 0 ? code : list(&c, &flags, &limit, list_approvals);
 }
 
-const struct command command_events = { "events", "[OPTIONS]", "List events, oldest first", NULL, run_events };
+const struct command command_events = {
+	"events", "[dead | replay ID] [OPTIONS]", "List events, oldest first; dead letters, and another try for one",
+	"`perigee events dead` lists the events that a capability failed to take each time, newest first; `perigee events replay ID` delivers one of them again,\n"
+	"with all its attempts.", run_events,
+};
 const struct command command_approvals = {
 	"approvals", "[OPTIONS]", "List what waits for a person's decision",
 	"Decide over HTTP: POST /v1/approvals/ID {\"decision\": \"approved\", \"note\": \"…\"}", run_approvals,

@@ -80,6 +80,8 @@ void run_continue_add(struct run *run, struct store_tx *tx)
 	             (int64_t)run->journal_length + 1, run->cpu_us, (int64_t)run->strikes);
 	store_tx_add(tx, STATEMENT_waits_end, STORE_ANY, "t", run->id);
 	store_tx_add(tx, STATEMENT_approvals_withdraw, STORE_ANY, "ti", run->id, now);
+	if (run->of_event)
+		store_tx_add(tx, STATEMENT_delivery_continue, STORE_ANY, "tt", run->id, ((const struct continuation *)run->continuation)->id);
 }
 
 /* They see the chain as one run. */
@@ -107,6 +109,7 @@ void run_continue_done(struct run *run)
 		.input = next->input, .parent_effect = run->parent_effect, .depth = run->depth, .now_us = next->now_us, .bundle = next->bundle,
 	};
 	struct run *admitted = run_admit(engine, &birth);
+	admitted->of_event = run->of_event;
 	if (!admitted->chain)
 		admitted->chain = mem_copy(str_of(run_chain(run)));
 	watchers_follow(run, admitted);

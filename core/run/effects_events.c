@@ -10,7 +10,7 @@ enum { EVENT_DATA_MAX = 1 << 20 };      /* bytes of JSON: events are read by man
 const char effect_schema_events_emit[] =
 	"{\"type\":\"object\",\"required\":[\"type\",\"data\"],\"additionalProperties\":false,\"properties\":{"
 	"\"type\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200},\"subject\":{\"type\":[\"string\",\"null\"],\"maxLength\":200},"
-	"\"data\":{},\"id\":{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":200}}}";
+	"\"data\":{},\"key\":{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":200},\"id\":{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":200}}}";
 
 static bool is_too_large(const json_t *data)
 {
@@ -30,6 +30,7 @@ void effect_begin_events_emit(struct effect *effect)
 		.id = json_member_str(effect->args, "id"),
 		.type = json_member_str(effect->args, "type"),
 		.subject = json_member_str(effect->args, "subject"),
+		.key = json_member_str(effect->args, "key"),
 		.data = json_member(effect->args, "data"),
 		.at_us = effect->now_us,
 		.run = effect->run_id,

@@ -1,5 +1,5 @@
 /* How runs end: done, failed, stuck; and cancelled, with everything below them. */
-#include "run/run_internal.h"
+#include "run/deliveries.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,8 @@
 
 struct run_ending {
 	struct engine *engine;
+	struct tenant *tenant;
+	size_t settle;                     /* operation of delivery_settle; 0: the run is none of a delivery */
 	char id[UUID_TEXT_SIZE];
 };
 
@@ -20,6 +22,8 @@ static void end_on_written(struct store_tx *tx, int code, void *arg)
 	char why[256];
 	strncpy(why, code ? store_tx_error(tx) : "", sizeof why - 1);
 	why[sizeof why - 1] = 0;
+	if (code == 0 && ending->settle)
+		deliveries_on_settled(engine, ending->tenant, store_tx_result(tx, ending->settle));
 	store_tx_free(tx);
 	free(ending);
 	if (!run)
@@ -60,6 +64,8 @@ void run_end_commit(struct run *run)
 	store_tx_add(tx, STATEMENT_approvals_withdraw, STORE_ANY, "ti", run->id, now);
 	struct run_ending *ending = mem_alloc(sizeof *ending);
 	ending->engine = engine;
+	ending->tenant = run->tenant;
+	ending->settle = run->of_event ? deliveries_add_settle(engine, tx, run->id) : 0;
 	memcpy(ending->id, run->id, sizeof ending->id);
 	store_submit_write(tx, end_on_written, ending);
 }
@@ -99,6 +105,7 @@ void run_stick(struct run *run, const char *code, const char *message)
 struct cancel {
 	struct engine *engine;
 	struct tenant *tenant;
+	size_t settle;                     /* operation of delivery_settle: the run may be one of an event */
 	char *id;
 	engine_done_fn done;
 	void *arg;
@@ -174,6 +181,7 @@ static void cancel_on_written(struct store_tx *tx, int code, void *arg)
 			free(chains[i]);
 		}
 		free(chains);
+		deliveries_on_settled(engine, cancel->tenant, store_tx_result(tx, cancel->settle));
 	}
 	cancel_finish(cancel, code, result, code ? store_tx_error(tx) : NULL);
 	json_decref(result);
@@ -197,6 +205,7 @@ void engine_cancel_run(struct engine *engine, struct str tenant_name, struct str
 	store_tx_add(tx, STATEMENT_run_cancel_tree, STORE_MUST, "tij", cancel->id, now, error);
 	store_tx_add(tx, STATEMENT_tree_approvals_withdraw, STORE_ANY, "ti", cancel->id, now);
 	store_tx_add(tx, STATEMENT_tree_waits_end, STORE_ANY, "t", cancel->id);
+	cancel->settle = deliveries_add_settle(engine, tx, cancel->id);
 	json_decref(error);
 	store_submit_write(tx, cancel_on_written, cancel);
 }

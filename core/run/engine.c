@@ -1,5 +1,5 @@
 /* The engine's life and tables. See run_internal.h for which file does what. */
-#include "run/run_internal.h"
+#include "run/deliveries.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -295,6 +295,7 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	engine->adoptions_end = &engine->adoptions;
 	uuid_format(uuid_new(&clock_system, options->rng), engine->owner);
 	declare_metrics(engine);
+	engine->deliveries = deliveries_new(engine);
 	timer_init(&engine->timer, options->loop, on_timer, engine);
 	timer_init(&engine->sweep, options->loop, on_sweep, engine);
 	timer_init(&engine->settle, options->loop, settling_on_timer, engine);
@@ -328,6 +329,7 @@ void engine_free(struct engine *engine)
 		if (tenant->bundle)
 			bundle_release(engine, tenant->bundle);
 		HASH_DEL(engine->tenants, tenant);
+		tenant_deliveries_free(tenant);
 		free(tenant->name);
 		free(tenant);
 	}
@@ -338,6 +340,7 @@ void engine_free(struct engine *engine)
 		free(key);
 	}
 	adoptions_free(engine);
+	deliveries_free(engine->deliveries);
 	timer_fini(&engine->timer);
 	timer_fini(&engine->sweep);
 	timer_fini(&engine->settle);

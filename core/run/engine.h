@@ -77,6 +77,10 @@ void engine_cancel_run(struct engine *engine, struct str tenant, struct str run,
 void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by,
                             engine_done_fn done, void *arg);              /* ERR_NOT_FOUND, ERR_CONFLICT (decided or expired) */
 void engine_emit_event(struct engine *engine, struct str tenant, const json_t *cloud_event, engine_done_fn done, void *arg);
+/* One listener: fires when an event of the tenant that this engine emitted is on disk. */
+void engine_on_emitted(struct engine *engine, void (*emitted)(void *arg, const char *tenant), void *arg);
+/* A dead letter begins anew: its capability gets the event again, with all attempts. ERR_NOT_FOUND when there is no such dead letter. */
+void engine_replay_delivery(struct engine *engine, struct str tenant, struct str delivery, engine_done_fn done, void *arg);
 
 /* Replay a journal against a bundle, without effects: for `perigee replay`. journal: {run:{agent,capability,input,id,created_at,…}, outcomes:[{index, effect,
  * name, digest, outcome}]}. result: {status: "same"|"diverged"|"incomplete", at, expected:{…}, actual:{…}, output}. */

@@ -34,7 +34,7 @@ static void adopt_waits(struct run *run, const struct store_result *r)
 }
 
 /* Columns of run_load: id agent capability bundle status input subject spec created_at started_at parent parent_effect depth fence owner
- * journal_length cpu_us strikes output error origin chain. */
+ * journal_length cpu_us strikes output error origin chain event. */
 static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const struct store_result *r)
 {
 	char *id = mem_copy(store_text(r, 0, 0));
@@ -53,6 +53,7 @@ static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const
 	run->struck_at = run->journal_length;
 	run->origin = store_is_null(r, 0, 20) ? NULL : json_read(store_text(r, 0, 20), FRAME_PAYLOAD_MAX, NULL, NULL);
 	run->chain = store_is_null(r, 0, 21) ? NULL : mem_copy(store_text(r, 0, 21));
+	run->of_event = !store_is_null(r, 0, 22);
 	if (!store_is_null(r, 0, 7)) {
 		run->spec_start = json_read(store_text(r, 0, 7), FRAME_PAYLOAD_MAX, NULL, NULL);
 		const char *spec = json_string_value(json_member(run->spec_start, "spec"));
@@ -216,32 +217,6 @@ static void sweep_adopt(struct store_tx *tx, int code, void *arg)
 	free(sweep);
 }
 
-static void measure_event_lag(struct sweep *sweep, const struct store_result *r)
-{
-	const struct tenant *tenant;
-	int64_t now = clock_now_us(sweep->engine->options.clock), oldest = now;
-	sweep->tenant->event_oldest_us = r->rows ? store_int(r, 0, 5) : 0;
-	for (tenant = sweep->engine->tenants; tenant; tenant = tenant->hh.next)
-		if (tenant->event_oldest_us && tenant->event_oldest_us < oldest)
-			oldest = tenant->event_oldest_us;
-	metric_set(sweep->engine->event_lag, (double)(now - oldest) / 1e6, NULL);
-}
-
-static void sweep_events(struct sweep *sweep, const struct store_result *r)
-{
-	measure_event_lag(sweep, r);
-	for (size_t i = 0; i < r->rows; i++) {
-		json_t *event = json_object();
-		json_put_str(event, "id", store_text(r, i, 0));
-		json_put_str(event, "type", store_text(r, i, 1));
-		json_put(event, "data", json_read(store_text(r, i, 4), FRAME_PAYLOAD_MAX, NULL, NULL));
-		char *id = mem_copy(store_text(r, i, 0));
-		engine_dispatch_event(sweep->engine, sweep->tenant, id, event);
-		free(id);
-		json_decref(event);
-	}
-}
-
 /* Another worker, another host or a command line may have put them there. */
 static void sweep_signals(struct sweep *sweep, const struct store_result *r)
 {
@@ -278,8 +253,7 @@ static void sweep_on_owners(struct store_tx *tx, int code, void *arg)
 	if (sweep->own && code == 0)
 		store_tx_add(write, STATEMENT_runs_owned, STORE_ANY, "t", engine->owner);
 	if (code == 0) {
-		sweep_events(sweep, store_tx_result(tx, 1));
-		sweep_signals(sweep, store_tx_result(tx, 2));
+		sweep_signals(sweep, store_tx_result(tx, 1));
 	}
 	engine->adopt_own |= code != 0 && sweep->own;
 	if (code != 0)
@@ -315,7 +289,6 @@ void engine_recover(struct engine *engine)
 		sweep->own = own;
 		struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
 		store_tx_add(tx, STATEMENT_run_owners, STORE_ANY, "");
-		store_tx_add(tx, STATEMENT_events_waiting, STORE_ANY, "");
 		if (tenant->signals_seen < 0)
 			store_tx_add(tx, STATEMENT_signals_last, STORE_ANY, "");
 		else

@@ -37,7 +37,8 @@ struct tenant {
 	struct live_bundle *bundle;        /* for new runs; NULL before the first load */
 	size_t runs;                       /* unfinished, owned here */
 	int64_t signals_seen;              /* seq of the last one a sweep saw; -1 before the first sweep */
-	int64_t event_oldest_us;           /* at the last sweep, of what is not dispatched; 0: nothing */
+	int64_t event_oldest_us;           /* at the last look, of what is not dispatched; 0: nothing */
+	struct tenant_deliveries *deliveries; /* deliveries.c */
 	size_t starting;                   /* requests whose row is on its way to the disk */
 	struct tenant_queue queue;
 	UT_hash_handle hh;
@@ -135,6 +136,7 @@ struct run {
 	size_t struck_at;                  /* outcomes on disk at the last strike */
 	enum run_state state;
 	bool fresh;                        /* never been in a cell: nothing to replay, input at hand */
+	bool of_event;                     /* its end settles a delivery */
 	bool activating, dry;              /* dry: a replay without a store behind it */
 	bool computing;                    /* counted: its cell is at work or being opened, it does not only wait */
 	bool queued_new;                   /* in which list of its tenant's queue it stands */
@@ -199,6 +201,9 @@ struct engine {
 	struct adoption *adoptions;        /* to be read, oldest first */
 	struct adoption **adoptions_end;
 	size_t adopting;                   /* reads under way */
+	struct deliveries *deliveries;
+	void (*emitted)(void *arg, const char *tenant);
+	void *emitted_arg;
 	struct run_queue queue;
 	struct run_list_head residents, settling;
 	size_t active;                     /* runs with a cell */
@@ -244,7 +249,7 @@ void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_
 struct run *run_admit(struct engine *engine, const struct run_birth *birth);  /* after its row is on disk: into memory and the queue */
 int capability_check(const json_t *manifest, const char *agent, const char *capability, json_t **input, json_t *errors, struct errbuf *e);
 void event_committed(struct issued *issued);           /* of events.emit */
-void engine_dispatch_event(struct engine *engine, struct tenant *tenant, const char *id, const json_t *event);
+void event_emitted(struct engine *engine, struct tenant *tenant, struct str id, struct str type); /* it is on disk */
 /* activation.c */
 void engine_schedule(struct engine *engine);           /* start what may start */
 void run_activate(struct run *run);

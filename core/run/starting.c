@@ -1,5 +1,5 @@
 /* From a request, an event or a parent to a row, and from the row into memory. */
-#include "run/run_internal.h"
+#include "run/deliveries.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +87,7 @@ struct run *run_admit(struct engine *engine, const struct run_birth *birth)
 	run->depth = birth->depth;
 	run->created_at_us = birth->now_us;
 	run->fresh = true;
+	run->of_event = birth->event != NULL;
 	run_move(run, LIST_QUEUE);
 	return run;
 }
@@ -274,100 +275,25 @@ void engine_start_run(struct engine *engine, const struct run_request *request, 
 
 /* ---- an event ---- */
 
-struct dispatch {
-	struct engine *engine;
-	struct tenant *tenant;
-	struct live_bundle *bundle;        /* held */
-	char *event;
-	json_t *input;
-	struct dispatched {
-		char id[UUID_TEXT_SIZE];
-		char *agent, *capability;
-	} *runs;
-	size_t count;
-	int64_t now_us;
-};
-
-static struct run_birth dispatch_birth(const struct dispatch *dispatch, size_t i)
+void event_emitted(struct engine *engine, struct tenant *tenant, struct str id, struct str type)
 {
-	return (struct run_birth){
-		.tenant = dispatch->tenant, .id = dispatch->runs[i].id, .agent = dispatch->runs[i].agent,
-		.capability = dispatch->runs[i].capability, .event = dispatch->event, .input = dispatch->input, .now_us = dispatch->now_us,
-		.bundle = dispatch->bundle,
-	};
-}
-
-static void dispatch_on_written(struct store_tx *tx, int code, void *arg)
-{
-	struct dispatch *dispatch = arg;
-	for (size_t i = 0; i < dispatch->count; i++) {
-		struct run_birth birth = dispatch_birth(dispatch, i);
-		if (code == 0 && store_tx_result(tx, i)->changed > 0)
-			run_admit(dispatch->engine, &birth);
-		free(dispatch->runs[i].agent);
-		free(dispatch->runs[i].capability);
-	}
-	if (code)
-		log_event(LOG_ERROR, "event.dispatch", "event", dispatch->event, "error", store_tx_error(tx), NULL);
-	store_tx_free(tx);
-	bundle_release(dispatch->engine, dispatch->bundle);
-	engine_schedule(dispatch->engine);
-	json_decref(dispatch->input);
-	free(dispatch->runs);
-	free(dispatch->event);
-	free(dispatch);
-}
-
-/* One run per event and capability: the store refuses a second one (runs_of_event). */
-static void dispatch_add(struct dispatch *dispatch, const char *agent, const char *capability)
-{
-	const struct engine_options *options = &dispatch->engine->options;
-	dispatch->runs = mem_grow(dispatch->runs, dispatch->count + 1, sizeof *dispatch->runs);
-	struct dispatched *run = &dispatch->runs[dispatch->count++];
-	uuid_format(uuid_new(options->clock, options->rng), run->id);
-	run->agent = mem_copy(str_of(agent));
-	run->capability = mem_copy(str_of(capability));
-}
-
-void engine_dispatch_event(struct engine *engine, struct tenant *tenant, const char *id, const json_t *event)
-{
-	if (!tenant->bundle || tenant_is_full(engine, tenant))
-		return; /* it stays undispatched: the next recovery finds it */
-	struct dispatch *dispatch = mem_alloc(sizeof *dispatch);
-	dispatch->engine = engine;
-	dispatch->tenant = tenant;
-	dispatch->bundle = tenant->bundle;
-	dispatch->bundle->references++;
-	dispatch->event = mem_copy(str_of(id));
-	dispatch->input = json_member(event, "data") ? json_deep_copy(json_member(event, "data")) : json_object();
-	dispatch->now_us = clock_now_us(engine->options.clock) / 1000 * 1000;
-	const char *type = json_string_value(json_member(event, "type")), *name;
-	json_t *agent;
-	json_object_foreach((json_t *)(uintptr_t)json_member(tenant->bundle->manifest, "agents"), name, agent) {
-		const char *capability = json_string_value(json_member(json_member(agent, "on"), type ? type : ""));
-		struct errbuf e;
-		if (!capability)
-			continue;
-		if (capability_check(tenant->bundle->manifest, name, capability, &dispatch->input, NULL, &e) == 0)
-			dispatch_add(dispatch, name, capability);
-		else
-			log_event(LOG_WARN, "event.refused", "event", id, "type", type, "error", e.text, NULL);
-	}
-	struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
-	for (size_t i = 0; i < dispatch->count; i++) {
-		struct run_birth birth = dispatch_birth(dispatch, i);
-		run_birth_add(engine, tx, &birth, STORE_ANY);
-	}
-	store_tx_add(tx, STATEMENT_event_dispatched, STORE_ANY, "t", id);
-	store_submit_write(tx, dispatch_on_written, dispatch);
+	deliveries_on_event(engine, tenant, id, type);
+	if (engine->emitted)
+		engine->emitted(engine->emitted_arg, tenant->name);
 }
 
 void event_committed(struct issued *issued)
 {
 	const struct effect *effect = &issued->effect;
 	json_t *outcome = json_read(buf_str(&issued->outcome), SIZE_MAX, NULL, NULL);
-	const char *id = json_string_value(json_member(json_member(outcome, "ok"), "id"));
-	if (id)
-		engine_dispatch_event(effect->engine, effect->run->tenant, id, effect->args);
+	struct str id = json_member_str(json_member(outcome, "ok"), "id");
+	if (id.n)
+		event_emitted(effect->engine, effect->run->tenant, id, json_member_str(effect->args, "type"));
 	json_decref(outcome);
+}
+
+void engine_on_emitted(struct engine *engine, void (*emitted)(void *arg, const char *tenant), void *arg)
+{
+	engine->emitted = emitted;
+	engine->emitted_arg = arg;
 }

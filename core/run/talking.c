@@ -179,7 +179,8 @@ static void event_on_written(struct store_tx *tx, int code, void *arg)
 		return;
 	}
 	if (code == 0 && !repeated)
-		engine_dispatch_event(telling->engine, engine_tenant(telling->engine, str_of(telling->tenant)), telling->id, telling->body);
+		event_emitted(telling->engine, engine_tenant(telling->engine, str_of(telling->tenant)), str_of(telling->id),
+		              json_member_str(telling->body, "type"));
 	json_t *result = json_object();
 	json_put_text(result, "id", telling->id);
 	json_put(result, "repeated", json_boolean(repeated));
@@ -206,8 +207,9 @@ void engine_emit_event(struct engine *engine, struct str tenant, const json_t *e
 	}
 	const char *subject = json_string_value(json_member(event, "subject"));
 	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
-	store_tx_add(tx, STATEMENT_event_insert, STORE_ANY, "tsstjin", telling->id, type, source, subject, json_member(event, "data"),
-	             clock_now_us(engine->options.clock));
+	const char *key = json_string_value(json_member(event, "partitionkey"));
+	store_tx_add(tx, STATEMENT_event_insert_keyed, STORE_ANY, "tsstjint", telling->id, type, source, subject, json_member(event, "data"),
+	             clock_now_us(engine->options.clock), key ? key : subject);
 	store_tx_add(tx, STATEMENT_event_known, STORE_ANY, "t", telling->id);
 	store_submit_write(tx, event_on_written, telling);
 }

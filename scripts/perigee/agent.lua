@@ -33,12 +33,17 @@ local registry = require("perigee.registry")
 ---@field capability string that gets it as its input
 ---@field reply? perigee.Short of what the capability returns
 
+---@class perigee.Subscription
+---@field capability string
+---@field retries? integer further attempts while its run fails: 0 to 100, otherwise 5
+---@field ordered? boolean false: events of one key need not come one after the other
+
 ---@class perigee.Agent
 ---@field title? string
 ---@field backup? string agent that takes over
 ---@field kinds? table<string, perigee.Kind>
 ---@field capabilities table<string, perigee.Capability>
----@field on? table<string, string> event type → capability
+---@field on? table<string, string|perigee.Subscription> event type → capability
 ---@field schedule? perigee.Schedule[]
 ---@field accepts? table<string, perigee.Accepts> type of hand-off → how it is taken
 

@@ -8,6 +8,8 @@ local schema = require("perigee.schema")
 
 local declaration = {}
 
+local SUBSCRIPTION_KEYS = { "capability", "retries", "ordered" }
+local RETRIES_MAX = 100
 local AGENT_KEYS = { "title", "backup", "kinds", "capabilities", "on", "schedule", "accepts" }
 local CAPABILITY_KEYS = { "title", "input", "output", "run" }
 local KIND_KEYS = { "title", "index", "schema" }
@@ -141,6 +143,26 @@ function Reader:target(path, name, capabilities)
   end
 end
 
+-- A capability's name, or a table that says more about how its events reach it.
+function Reader:subscription(path, declared, capabilities)
+  if type(declared) ~= "table" then
+    self:target(path, declared, capabilities)
+    return declared
+  end
+  declared = self:table(path, declared, SUBSCRIPTION_KEYS)
+  self:target(path .. ".capability", declared.capability, capabilities)
+  local retries, ordered = declared.retries, declared.ordered
+  if retries ~= nil and (type(retries) ~= "number" or retries % 1 ~= 0 or retries < 0 or retries > RETRIES_MAX) then
+    self:problem(path .. ".retries", "must be a whole number from 0 to " .. RETRIES_MAX .. ", got " .. check.describe(retries))
+    retries = nil
+  end
+  if ordered ~= nil and type(ordered) ~= "boolean" then
+    self:problem(path .. ".ordered", "must be true or false, got " .. check.describe(ordered))
+    ordered = nil
+  end
+  return { capability = declared.capability, retries = retries, ordered = ordered }
+end
+
 function Reader:on(declared, capabilities)
   local made = {}
   for event, capability in pairs(self:table("on", declared == nil and {} or declared)) do
@@ -148,8 +170,7 @@ function Reader:on(declared, capabilities)
       local got = check.describe(event)
       self:problem("on", 'an event type looks like "email.received", got ' .. got)
     else
-      self:target('on["' .. event .. '"]', capability, capabilities)
-      made[event] = capability
+      made[event] = self:subscription('on["' .. event .. '"]', capability, capabilities)
     end
   end
   return made

@@ -44,7 +44,7 @@ static void a_write_is_read_back(void **state)
 	store_tx_add(tx, STATEMENT_event_list, STORE_ANY, "ii", (int64_t)0, (int64_t)10);
 	r = read_now(tx);
 	assert_int_equal(r->rows, 1);
-	assert_int_equal(r->columns, 8);
+	assert_int_equal(r->columns, 9);
 	assert_str(store_text(r, 0, 1), "e1");
 	assert_str(store_text(r, 0, 4), "d1");
 	assert_true(store_is_null(r, 0, 5));

@@ -121,7 +121,8 @@ def options_tells_the_methods_without_a_key():
 def another_method_is_405_with_allow():
     for method, path, allow in (("POST", "/v1/runs", "GET, HEAD, OPTIONS"), ("DELETE", "/health", "GET, HEAD, OPTIONS"),
                                 ("PATCH", "/v1/records/note/1", "GET, HEAD, PUT, DELETE, OPTIONS"),
-                                ("GET", "/v1/agents/probe/echo", "POST, OPTIONS"), ("PUT", "/v1/events", "POST, OPTIONS")):
+                                ("GET", "/v1/agents/probe/echo", "POST, OPTIONS"), ("PUT", "/v1/events", "POST, GET, HEAD, OPTIONS"),
+                                ("GET", "/v1/events/dead/x/replay", "POST, OPTIONS")):
         answer = host.call(method, path, key=None)
         problem(answer, 405, "method.refused")
         equal(answer.header("Allow"), allow)

@@ -14,7 +14,7 @@ ON CONFLICT DO NOTHING;
 -- scope: tenant
 -- params: id:text
 SELECT id, agent, capability, bundle, status, input, subject, spec, created_at, started_at, parent, parent_effect, depth, fence, owner,
-       journal_length, cpu_us, strikes, output, error, origin, chain
+       journal_length, cpu_us, strikes, output, error, origin, chain, event
 FROM runs WHERE tenant_id = $tenant AND id = $1;
 
 -- name: run_append
@@ -197,16 +197,6 @@ INSERT INTO bundles (tenant_id, digest, files, manifest, created_at) VALUES ($te
 -- scope: tenant
 -- params: digest:text
 SELECT files, manifest FROM bundles WHERE tenant_id = $tenant AND digest = $1;
-
--- name: events_waiting
--- scope: tenant
--- params:
-SELECT id, type, source, subject, data, at FROM events WHERE tenant_id = $tenant AND dispatched = 0 ORDER BY seq LIMIT 1000;
-
--- name: event_dispatched
--- scope: tenant
--- params: id:text
-UPDATE events SET dispatched = 1 WHERE tenant_id = $tenant AND id = $1;
 
 -- name: runs_owned
 -- scope: tenant

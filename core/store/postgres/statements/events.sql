@@ -3,14 +3,14 @@
 -- name: event_insert
 -- scope: tenant
 -- params: id:text type:text source:text subject:text? data:json? at:int run:text?
--- purpose: emit; changes no row when the id is known (the same event again). The number comes from the tenant's counter
+-- purpose: emit; its key of order is its subject. Changes no row when the id is known (the same event again). The number comes from the tenant's counter
 WITH number AS (
   INSERT INTO counters (tenant_id, name, last)
   SELECT $tenant, 'events', 1 WHERE NOT EXISTS (SELECT 1 FROM events WHERE tenant_id = $tenant AND id = $1)
   ON CONFLICT (tenant_id, name) DO UPDATE SET last = counters.last + 1
   RETURNING last)
-INSERT INTO events (tenant_id, seq, id, type, source, subject, data, at, run)
-SELECT $tenant, number.last, $1, $2, $3, $4, $5, $6, $7 FROM number
+INSERT INTO events (tenant_id, seq, id, type, source, subject, data, at, run, key)
+SELECT $tenant, number.last, $1, $2, $3, $4, $5, $6, $7, $4 FROM number
 ON CONFLICT (tenant_id, id) DO NOTHING;
 
 -- name: event_known
@@ -25,7 +25,7 @@ WHERE tenant_id = $tenant AND id = $1;
 -- scope: tenant
 -- params: after_seq:int limit:int
 -- purpose: what came after seq, in order
-SELECT seq, id, type, source, subject, data, at, run
+SELECT seq, id, type, source, subject, data, at, run, key
 FROM events
 WHERE tenant_id = $tenant AND seq > $1
 ORDER BY seq
@@ -35,7 +35,7 @@ LIMIT $2;
 -- scope: tenant
 -- params: after_seq:int limit:int type:text
 -- purpose: the same of one type (index events_of_type)
-SELECT seq, id, type, source, subject, data, at, run
+SELECT seq, id, type, source, subject, data, at, run, key
 FROM events
 WHERE tenant_id = $tenant AND type = $3 AND seq > $1
 ORDER BY seq

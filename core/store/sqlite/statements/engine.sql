@@ -13,7 +13,7 @@ ON CONFLICT DO NOTHING;
 -- scope: tenant
 -- params: id
 SELECT id, agent, capability, bundle, status, input, subject, spec, created_at, started_at, parent, parent_effect, depth, fence, owner,
-       journal_length, cpu_us, strikes, output, error, origin, chain
+       journal_length, cpu_us, strikes, output, error, origin, chain, event
 FROM runs WHERE id = ?1;
 
 -- name: run_append
@@ -185,16 +185,6 @@ INSERT INTO bundles (digest, files, manifest, created_at) VALUES (?1, ?2, ?3, ?4
 -- scope: tenant
 -- params: digest
 SELECT files, manifest FROM bundles WHERE digest = ?1;
-
--- name: events_waiting
--- scope: tenant
--- params:
-SELECT id, type, source, subject, data, at FROM events WHERE dispatched = 0 ORDER BY seq LIMIT 1000;
-
--- name: event_dispatched
--- scope: tenant
--- params: id
-UPDATE events SET dispatched = 1 WHERE id = ?1;
 
 -- name: runs_owned
 -- scope: tenant

@@ -3,9 +3,9 @@
 -- name: event_insert
 -- scope: tenant
 -- params: id:text type:text source:text subject:text? data:json? at:int run:text?
--- purpose: emit; changes no row when the id is known (the same event again)
-INSERT INTO events (id, type, source, subject, data, at, run)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+-- purpose: emit; its key of order is its subject. Changes no row when the id is known (the same event again)
+INSERT INTO events (id, type, source, subject, data, at, run, key)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?4)
 ON CONFLICT DO NOTHING;
 
 -- name: event_known
@@ -20,7 +20,7 @@ WHERE id = ?1;
 -- scope: tenant
 -- params: after_seq:int limit:int
 -- purpose: what came after seq, in order
-SELECT seq, id, type, source, subject, data, at, run
+SELECT seq, id, type, source, subject, data, at, run, key
 FROM events
 WHERE seq > ?1
 ORDER BY seq
@@ -30,7 +30,7 @@ LIMIT ?2;
 -- scope: tenant
 -- params: after_seq:int limit:int type:text
 -- purpose: the same of one type (index events_of_type)
-SELECT seq, id, type, source, subject, data, at, run
+SELECT seq, id, type, source, subject, data, at, run, key
 FROM events
 WHERE type = ?3 AND seq > ?1
 ORDER BY seq

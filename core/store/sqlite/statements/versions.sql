@@ -55,10 +55,10 @@ WHERE id = ?2 AND status IN ('failed', 'cancelled');
 -- purpose: the next run of a chain; run_continued, in the same transaction, ends the one before
 INSERT INTO runs (id, agent, capability, bundle, status, input, subject, created_at, parent, parent_effect, depth, owner, started_by, fence,
                   journal_length, effects_issued, cost_nanos, tokens, cpu_us, strikes, deadline_at, budget_effects, handoff, handoff_type,
-                  correlation, chain, chain_n, continued_from)
+                  correlation, chain, chain_n, continued_from, event)
 SELECT ?1, agent, capability, ?3, 'queued', ?4, subject, ?5, parent, parent_effect, depth, ?6, started_by, 1,
        0, 0, 0, 0, 0, 0, deadline_at, budget_effects, handoff, handoff_type,
-       correlation, coalesce(chain, id), chain_n + 1, id
+       correlation, coalesce(chain, id), chain_n + 1, id, event
 FROM runs
 WHERE id = ?2;
 
