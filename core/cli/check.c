@@ -1,6 +1,7 @@
 /* perigee check: does this bundle load? */
 #include "cli/commands.h"
 #include "cli/host.h"
+#include "cli/in_flight.h"
 #include "cli/names.h"
 
 #include <stdio.h>
@@ -89,16 +90,57 @@ check_paths(struct host *host, const char *tenant, const struct words *words, co
 	return worst;
 }
 
+/* The unfinished runs of the configured store against the scripts of a root. */
+static int
+check_in_flight(const char *config, const struct setting_flags *flags, const char *tenant, const char *path, bool json)
+{
+	struct settings settings, scratch_settings;
+	struct host from, scratch;
+	struct errbuf e = { "" };
+	int code = host_begin(config, flags, (struct host_options){ .without_engine = true, .read_only = true }, &settings, &from);
+	if (code >= 0)
+		return code;
+	code = names_need_tenant(&from, tenant);
+	if (code < 0)
+		code = host_begin(config, flags, (struct host_options){ .scratch = true }, &scratch_settings, &scratch);
+	if (code < 0) {
+		char *found = path ? find_root(path) : NULL;
+		struct in_flight options = { .tenant = tenant, .root = found ? found : scratch_settings.root, .json = json };
+		if (path && !found)
+			code = cli_fail(EXIT_USAGE, "%s: neither it nor a folder above it holds scripts/ or methodology/", path);
+		else if (host_load(&scratch, tenant, options.root, NULL, &e))
+			code = cli_fail(EXIT_FAILED, "%s", e.text);
+		else
+			code = in_flight_check(&from, &scratch, &options);
+		free(found);
+		host_end(&scratch_settings, &scratch);
+	}
+	host_end(&settings, &from);
+	return code;
+}
+
 static int
 run(const struct command *command, int argc, char **argv)
 {
 	const char *config = NULL, *tenant = TENANT_OTHERWISE;
+	bool in_flight = false, json = false;
 	struct setting_flags flags = { 0 };
 	struct words words;
-	const struct option options[] = { OPTION_CONFIG(config), OPTION_ROOT, OPTION_TENANT(tenant), { 0 } };
+	const struct option options[] = {
+		{ "--in-flight", NULL, "replay the unfinished runs of the store against it: exit 1 when any of them differs", NULL, &in_flight, NULL },
+		{ "--json", NULL, "with --in-flight: for machines", NULL, &json, NULL },
+		OPTION_CONFIG(config), OPTION_ROOT, OPTION_STORE, OPTION_TENANT(tenant), { 0 },
+	};
 	int code = options_parse(command, options, &flags, argc, argv, 0, 1000, &words);
 	if (code >= 0)
 		return code;
+
+	if (in_flight && words.count > 1)
+		return cli_fail(EXIT_USAGE, "--in-flight: one root at a time");
+	if (json && !in_flight)
+		return cli_fail(EXIT_USAGE, "--json goes with --in-flight");
+	if (in_flight)
+		return check_in_flight(config, &flags, tenant, words.count ? words.items[0] : NULL, json);
 
 	struct settings settings;
 	struct host host;
@@ -114,5 +156,6 @@ run(const struct command *command, int argc, char **argv)
 
 const struct command command_check = {
 	"check", "[PATHS] [OPTIONS]", "Load a bundle and its configuration, print file:line: message for every error",
-	"A path is a root folder or a file below one; without any, the root of the configuration. Nothing is stored and nothing runs.", run,
+	"A path is a root folder or a file below one; without any, the root of the configuration. Nothing is stored and nothing runs.\n"
+	"`perigee check --in-flight --store URL` asks of a new bundle, before it goes live, whether every run that is under way could go on with it.", run,
 };

@@ -12,7 +12,9 @@
 /* Columns of run_load and journal_load. */
 static const struct column run_columns[] = {
 	{ "id", 't', false }, { "agent", 't', false }, { "capability", 't', false }, { "status", 't', false }, { "input", 'j', false },
-	{ "output", 'j', false }, { "error", 'j', false }, { "bundle", 't', false }, { "created_at", 'm', false }, { 0 },
+	{ "output", 'j', false }, { "error", 'j', false }, { "bundle", 't', false }, { "created_at", 'm', false },
+	{ "started_at", 'm', false }, { "ended_at", 'm', false }, { "parent", 't', false }, { "cost_nanos", 'i', false }, { "tokens", 'i', false },
+	{ "cpu_us", 'i', false }, { "subject", 't', false }, { "forked_from", 'j', false }, { 0 },
 };
 static const struct column journal_columns[] = {
 	{ "index", 'i', false }, { "effect", 'i', false }, { "name", 't', false }, { "digest", 't', false }, { "at", 'm', false },

@@ -3,78 +3,13 @@
 #include "cli/host.h"
 #include "cli/invoke.h"
 #include "cli/names.h"
+#include "cli/session.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define INPUT_MAX (8u << 20)
-
-struct session {
-	struct host host;
-	bool done, interrupted;
-	int code;
-	json_t *result;
-	struct watch interrupt, terminate;
-};
-
-static void
-print_result(const json_t *result)
-{
-	struct buf out;
-	buf_init(&out, 64u << 20);
-	if (isatty(STDOUT_FILENO))
-		json_write_pretty(&out, result);
-	else
-		json_write(&out, result);
-	buf_add_char(&out, '\n');
-	cli_write(STDOUT_FILENO, &out);
-	buf_free(&out);
-}
-
-static int
-fail_refused(const struct invocation_end *end)
-{
-	if (json_array_size(end->errors)) {
-		const json_t *first = json_array_get(end->errors, 0);
-		struct str pointer = json_member_str(first, "pointer"), message = json_member_str(first, "message");
-		size_t more = json_array_size(end->errors) - 1;
-		char rest[48] = "";
-		if (more)
-			snprintf(rest, sizeof rest, " (and %zu more)", more);
-		return cli_fail(EXIT_USAGE, "the input does not match: at %s%.*s: %.*s%s", pointer.n ? "" : "its top", STR_ARG(pointer),
-		                STR_ARG(message), rest);
-	}
-	return cli_fail(cli_exit_code(end->code), "%s", *end->text ? end->text : err_title(end->code));
-}
-
-static void
-run_on_done(void *arg, const struct invocation_end *end)
-{
-	struct session *s = arg;
-	s->done = true;
-	if (end->code) {
-		s->code = fail_refused(end);
-		return;
-	}
-	s->result = json_object();
-	json_put_text(s->result, "run", end->run);
-	json_put_text(s->result, "status", end->status);
-	json_put(s->result, "output", json_incref((json_t *)(uintptr_t)end->output));
-	json_put(s->result, "error", json_incref((json_t *)(uintptr_t)end->error));
-	s->code = strcmp(end->status, "succeeded") == 0 ? EXIT_DONE : EXIT_FAILED;
-}
-
-static void
-run_on_signal(int signal, int what, void *arg)
-{
-	struct session *s = arg;
-	(void)signal;
-	(void)what;
-	s->interrupted = s->done = true;
-}
 
 static int
 read_input(const char *path, json_t **out)
@@ -100,23 +35,8 @@ invoke(struct session *s, const char *tenant, const char *agent, const char *cap
 	struct run_request request = {
 		.tenant = str_of(tenant), .agent = agent, .capability = capability, .input = input, .subject = json_member_str(input, "deal"),
 	};
-	watch_signal_init(&s->interrupt, s->host.loop, SIGINT, run_on_signal, s);
-	watch_signal_init(&s->terminate, s->host.loop, SIGTERM, run_on_signal, s);
-	watch_start(&s->interrupt);
-	watch_start(&s->terminate);
-	struct invocation *invocation = invocation_start(&s->host, &request, trace, run_on_done, s);
-	host_wait(&s->host, &s->done);
-	if (s->interrupted) {
-		if (*invocation_run(invocation))
-			s->code = cli_fail(EXIT_FAILED, "run %s is %s and stays in the store: perigee serve or dev goes on with it",
-			                   invocation_run(invocation), invocation_status(invocation));
-		else
-			s->code = cli_fail(EXIT_FAILED, "interrupted before the run began");
-		invocation_forget(invocation);
-	}
-	watch_fini(&s->interrupt);
-	watch_fini(&s->terminate);
-	return s->code;
+	session_watch(s);
+	return session_wait(s, invocation_start(&s->host, &request, trace, session_on_done, s));
 }
 
 static int
@@ -158,9 +78,7 @@ run(const struct command *command, int argc, char **argv)
 		code = cli_fail(code == ERR_STORE ? EXIT_NO_HOST : EXIT_FAILED, "%s", e.text);
 	else if (code == 0)
 		code = invoke(&session, tenant, agent, dot + 1, input, trace);
-	if (session.result)
-		print_result(session.result);
-	json_decref(session.result);
+	session_print(&session);
 	json_decref(input);
 	host_end(&settings, &session.host);
 	return code;

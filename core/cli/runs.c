@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/data.h"
 #include "cli/names.h"
+#include "cli/session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@ static const struct column run_columns[] = {
 	{ "id", 't', true }, { "agent", 't', true }, { "capability", 't', true }, { "status", 't', true }, { "input", 'j', false },
 	{ "output", 'j', false }, { "error", 'j', false }, { "bundle", 't', false }, { "created_at", 'm', true }, { "started_at", 'm', false },
 	{ "ended_at", 'm', true }, { "parent", 't', false }, { "cost_nanos", 'i', false }, { "tokens", 'i', false }, { "cpu_us", 'i', true },
-	{ "subject", 't', true }, { 0 },
+	{ "subject", 't', true }, { "forked_from", 'j', false }, { "retry_of", 't', false }, { "continued_from", 't', false },
+	{ "continued_as", 't', false }, { 0 },
 };
 static const struct column journal_columns[] = {
 	{ "index", 'i', true }, { "effect", 'i', true }, { "name", 't', true }, { "digest", 't', false }, { "at", 'm', true },
@@ -78,6 +80,29 @@ show_run(struct host *host, const char *tenant, const char *id, const struct fil
 	return data_print_one(whole, true);
 }
 
+/* `perigee runs retry RUN`: here, to its end. */
+static int
+retry_run(const char *config, const struct setting_flags *flags, const char *tenant, const char *id, const char *bundle)
+{
+	struct settings settings;
+	struct session session = { 0 };
+	struct errbuf e;
+	int code = host_begin(config, flags, (struct host_options){ 0 }, &settings, &session.host);
+	if (code >= 0)
+		return code;
+	code = names_need_tenant(&session.host, tenant);
+	if (code < 0 && (code = host_load(&session.host, tenant, bundle ? bundle : settings.root, NULL, &e)))
+		code = cli_fail(code == ERR_STORE ? EXIT_NO_HOST : EXIT_FAILED, "%s", e.text);
+	else if (code == 0) {
+		session_watch(&session);
+		code = session_wait(&session, invocation_retry(&session.host, str_of(tenant), str_of(id), str_of(bundle ? "live" : ""), false,
+		                                               session_on_done, &session));
+	}
+	session_print(&session);
+	host_end(&settings, &session.host);
+	return code;
+}
+
 static bool
 is_status(const char *text)
 {
@@ -91,7 +116,7 @@ is_status(const char *text)
 static int
 run(const struct command *command, int argc, char **argv)
 {
-	const char *config = NULL, *tenant = TENANT_OTHERWISE, *limit = NULL;
+	const char *config = NULL, *tenant = TENANT_OTHERWISE, *limit = NULL, *bundle = NULL;
 	struct filters f = { 0 };
 	struct setting_flags flags = { 0 };
 	struct words words;
@@ -104,11 +129,17 @@ run(const struct command *command, int argc, char **argv)
 		{ "--journal", NULL, "with RUN: its outcomes in order", NULL, &f.journal, NULL },
 		{ "--log", NULL, "with RUN: what it logged", NULL, &f.log, NULL },
 		{ "--json", NULL, "for machines", NULL, &f.json, NULL },
-		OPTION_TENANT(tenant), OPTION_CONFIG(config), OPTION_STORE, { 0 },
+		{ "--bundle", "PATH", "with retry: go on with the scripts of this root also where RUN is stuck", &bundle, NULL, NULL },
+		OPTION_TENANT(tenant), OPTION_CONFIG(config), OPTION_ROOT, OPTION_STORE, { 0 },
 	};
-	int code = options_parse(command, options, &flags, argc, argv, 0, 1, &words);
+	int code = options_parse(command, options, &flags, argc, argv, 0, 2, &words);
 	if (code >= 0)
 		return code;
+	bool retry = words.count && strcmp(words.items[0], "retry") == 0;
+	if (retry && words.count == 2)
+		return retry_run(config, &flags, tenant, words.items[1], bundle);
+	if (retry || words.count == 2)
+		return cli_fail(EXIT_USAGE, retry ? "which run? perigee runs retry RUN" : "one run at a time: perigee runs RUN");
 	if ((f.limit = data_limit(limit)) < 0)
 		return EXIT_USAGE;
 	if (f.status && !is_status(f.status))
@@ -129,6 +160,7 @@ run(const struct command *command, int argc, char **argv)
 }
 
 const struct command command_runs = {
-	"runs", "[RUN] [OPTIONS]", "List runs, or show one with its journal and its log",
+	"runs", "[RUN] [OPTIONS] | retry RUN", "List runs, show one with its journal and its log, or try one again",
+	"`perigee runs retry RUN`: what is stuck goes on from its journal; what failed or was cancelled begins anew, with the scripts of today.\n"
 	"`perigee runs RUN --journal --json` prints what `perigee replay FILE` reads.", run,
 };

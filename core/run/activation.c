@@ -197,10 +197,11 @@ static void on_effect(struct run *run, const struct frame *frame)
 		if (run->dry && !run->over && strcmp(name, "run.continue_as_new") == 0)
 			replay_continued(run);
 	} else {
-		if (run->dry)
-			replay_ended(run);
-		else
+		struct recorded other = { 0 };
+		if (!run->dry)
 			begin_effect(run, frame->sequence, name, digest, (json_t *)(uintptr_t)args);
+		else if (!replay_pending(run, frame->sequence, name, digest, &other))
+			diverge(run, &other, frame->sequence, name, digest, args);
 	}
 	json_decref(payload);
 }
@@ -476,6 +477,7 @@ static void activate_dry(struct run *run)
 		free(text);
 	}
 	run->outcomes_sent = (uint32_t)run->recorded_count;
+	run_settle(run); /* it may never issue what is missing */
 }
 
 struct activation {

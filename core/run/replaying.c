@@ -10,6 +10,7 @@ struct replay_request {
 	json_t *journal;
 	engine_done_fn done;
 	void *arg;
+	size_t waits_seen;                 /* of journal.waits: issued again, as they were */
 	const char *refusal;
 	struct loop_item later;
 };
@@ -22,12 +23,73 @@ static void replay_finish(struct replay_request *replay, int code, json_t *resul
 	free(replay);
 }
 
+static const json_t *row_of(const json_t *rows, int64_t effect, size_t *index)
+{
+	for (*index = 0; *index < json_array_size(rows); (*index)++)
+		if (json_member_int(json_array_get(rows, *index), "effect", -1) == effect)
+			return json_array_get(rows, *index);
+	return NULL;
+}
+
+/* What the journal holds of the effect at which the sides part: its outcome says more than its digest. */
+static void put_recorded(const json_t *journal, json_t *result)
+{
+	size_t index;
+	json_t *expected = json_object_get(result, "expected");
+	const json_t *row = row_of(json_member(journal, "outcomes"), json_member_int(expected, "effect", -1), &index);
+	if (!row)
+		return;
+	json_put_int(result, "index", (int64_t)index);
+	json_put(expected, "outcome", json_incref((json_t *)(uintptr_t)json_member(row, "outcome")));
+}
+
+static json_t *side(const json_t *row)
+{
+	json_t *expected = json_object();
+	json_put_int(expected, "effect", json_member_int(row, "effect", 0));
+	json_put_str(expected, "name", json_member_str(row, "name"));
+	json_put_str(expected, "digest", json_member_str(row, "digest"));
+	return expected;
+}
+
+/* The first thing that the journal holds and the script did not issue, outcome or wait. New reference; NULL when it issued all. */
+static json_t *first_unseen(const struct run *run)
+{
+	for (size_t i = 0; i < run->recorded_count; i++)
+		if (!run->recorded[i].seen) {
+			size_t index;
+			const json_t *row = row_of(json_member(run->replay->journal, "outcomes"), run->recorded[i].effect, &index);
+			return side(row);
+		}
+	const json_t *waits = json_member(run->replay->journal, "waits");
+	for (size_t i = 0; i < json_array_size(waits); i++)
+		if (json_member_int(json_array_get(waits, i), "effect", 0) > run->effects_issued)
+			return side(json_array_get(waits, i));
+	return NULL;
+}
+
+static void put_ended_early(const struct run *run, json_t *result, json_t *expected /* taken */)
+{
+	json_t *actual = json_object();
+	json_put_int(actual, "effect", run->effects_issued + 1);
+	json_put_text(actual, "name", !run->over ? "(the script waits)" : run->final == RUN_FAILED ? "(the script failed)" : "(the script returned)");
+	json_put(actual, "error", json_incref(run->error));
+	json_put_text(result, "status", "diverged");
+	json_put(result, "expected", expected);
+	json_put(result, "actual", actual);
+}
+
 /* Fills the result's status and its two sides from how the run ended. */
 static void judge(const struct run *run, json_t *result)
 {
 	struct str status = json_member_str(json_member(run->replay->journal, "run"), "status");
 	bool ended = run_state_is_final(status);
-	if (run->over && run->final == RUN_STUCK) {
+	json_t *unseen = run->over && run->final == RUN_STUCK ? NULL : first_unseen(run);
+	if (unseen) {
+		put_ended_early(run, result, unseen);
+	} else if (run->over && run->final == RUN_FAILED && !ended) {
+		json_put_text(result, "status", "failed");
+	} else if (run->over && run->final == RUN_STUCK) {
 		json_put_text(result, "status", "diverged");
 		json_put(result, "expected", json_incref((json_t *)(uintptr_t)json_member(run->error, "expected")));
 		json_put(result, "actual", json_incref((json_t *)(uintptr_t)json_member(run->error, "actual")));
@@ -54,11 +116,30 @@ void replay_ended(struct run *run)
 	json_put_int(result, "at", (int64_t)run->recorded_seen);
 	json_put_int(result, "outcomes", (int64_t)json_array_size(json_member(replay->journal, "outcomes")));
 	judge(run, result);
+	put_recorded(replay->journal, result);
 	json_put(result, "output", json_incref(run->output));
 	json_put(result, "error", json_incref(run->error));
 	run->replay = NULL;
 	run_free(run);
 	replay_finish(replay, 0, result, NULL);
+}
+
+/* Effects that are on their way for ever, in a dry run; a wait must be the same. */
+bool replay_pending(struct run *run, uint32_t number, const char *name, const char *digest, struct recorded *other)
+{
+	size_t index;
+	const json_t *waits = json_member(run->replay->journal, "waits");
+	const json_t *wait = row_of(waits, number, &index);
+	if (wait && (!str_is(json_member_str(wait, "name"), name) || !str_is(json_member_str(wait, "digest"), digest))) {
+		other->effect = number;
+		other->name = (char *)(uintptr_t)json_string_value(json_member(wait, "name"));
+		strncpy(other->digest, json_string_value(json_member(wait, "digest")), DIGEST_TEXT_SIZE - 1);
+		return false;
+	}
+	run->replay->waits_seen += wait != NULL;
+	if (run->recorded_seen == run->recorded_count && run->replay->waits_seen == json_array_size(waits))
+		replay_ended(run);
+	return true;
 }
 
 void replay_continued(struct run *run)
@@ -109,6 +190,8 @@ static struct run *replay_run(struct replay_request *replay)
 	run->capability = mem_copy(capability);
 	run->input = json_incref((json_t *)(uintptr_t)json_member(row, "input"));
 	run->created_at_us = member_time(row, "created_at");
+	if (json_is_object(json_member(row, "forked_from")))
+		run->origin = json_incref((json_t *)(uintptr_t)json_member(row, "forked_from"));
 	run_move(run, LIST_QUEUE);
 	return run;
 }

@@ -312,6 +312,8 @@ void run_continue_add(struct run *run, struct store_tx *tx); /* the ops that end
 void run_continue_done(struct run *run);               /* they are on disk: frees the run */
 /* replaying.c */
 void replay_ended(struct run *run);
+/* A dry run issued what its journal holds no outcome of. False: it is a wait, and was another: *other (its name borrowed). May free the run. */
+bool replay_pending(struct run *run, uint32_t number, const char *name, const char *digest, struct recorded *other);
 void replay_continued(struct run *run);                /* it issued run.continue_as_new, as recorded: was that its end? */
 void replay_outcomes(const struct run *run, json_t **outcomes); /* borrowed */
 json_t *error_new(const char *code, const char *message);

@@ -86,8 +86,23 @@ static void look_later(struct run *run, int64_t delay_us)
 		settling_arm(engine);
 }
 
+/* A replay is over when its script waits for what no journal holds. May free the run. */
+static void settle_dry(struct run *run, int64_t delay_us)
+{
+	if (!run->cell || run->over || run->said_done)
+		return;
+	if (cell_is_blocked(run->cell))
+		replay_ended(run);
+	else
+		look_later(run, delay_us);
+}
+
 static void settle(struct run *run, int64_t delay_us)
 {
+	if (run->dry) {
+		settle_dry(run, delay_us);
+		return;
+	}
 	if (!run->cell || run->list == LIST_RESIDENT || !run_only_waits(run, NULL))
 		return;
 	if (!cell_is_blocked(run->cell))

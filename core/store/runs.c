@@ -46,20 +46,6 @@ size_t runs_tx_get_last(struct store_tx *tx, struct str id)
 	return store_tx_add(tx, STATEMENT_run_get_last, STORE_ANY, "s", id);
 }
 
-/* Of a fork: {run, at}, without what only the engine needs. */
-static void put_origin(json_t *o, const struct store_result *r, size_t row)
-{
-	json_t *origin = store_is_null(r, row, RUN_ORIGIN) ? NULL : json_read(store_text(r, row, RUN_ORIGIN), SIZE_MAX, NULL, NULL);
-	json_t *told = origin ? json_object() : json_null();
-
-	if (origin) {
-		json_put_str(told, "run", json_member_str(origin, "run"));
-		json_put_int(told, "at", json_member_int(origin, "at", 0));
-	}
-	json_put(o, "forked_from", told);
-	json_decref(origin);
-}
-
 json_t *runs_json(const struct store_result *r, size_t row)
 {
 	json_t *o = json_object();
@@ -80,7 +66,7 @@ json_t *runs_json(const struct store_result *r, size_t row)
 	row_put_int(o, "tokens", r, row, RUN_TOKENS);
 	json_put_int(o, "cpu_ms", store_int(r, row, RUN_CPU_US) / 1000);
 	row_put_text(o, "subject", r, row, RUN_SUBJECT);
-	put_origin(o, r, row);
+	row_put_json(o, "forked_from", r, row, RUN_ORIGIN);
 	row_put_text(o, "retry_of", r, row, RUN_RETRY_OF);
 	row_put_text(o, "continued_from", r, row, RUN_CONTINUED_FROM);
 	row_put_text(o, "continued_as", r, row, RUN_CONTINUED_AS);

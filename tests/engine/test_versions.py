@@ -22,6 +22,10 @@ class Versions(Host):
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def stop_host(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
     def database(self):
         return sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"), timeout=10)
 
@@ -80,7 +84,7 @@ def a_fork_is_its_origin_in_the_prefix_and_itself_behind_it():
         run = fork(first["id"], at)
         then = ended(run)
         equal(then["status"], "succeeded", then["error"])
-        equal(then["forked_from"], {"run": first["id"], "at": at})
+        holds(then["forked_from"], run=first["id"], at=at)
         a, b = first["output"], then["output"]
         for what in ("uuids", "numbers"):
             equal(b[what][:at], a[what][:at], what)
@@ -269,6 +273,95 @@ def a_run_whose_body_is_gone_is_stuck_and_goes_on_when_it_is_back():
     db.close()
     equal(host.post("/v1/runs/%s/retry" % run, None).status, 202)
     equal(ended(run)["output"], first["output"])
+
+
+# -- other scripts --
+
+def perigee(*words):
+    done = subprocess.run([PROGRAM, *words, "--config", os.path.join(host.root, "perigee.lua"), "--store", host.store], capture_output=True, text=True,
+                          timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def other_root(*changes):
+    root = tempfile.mkdtemp(prefix="perigee-other-", dir=host.folder)
+    shutil.copytree(host.root, root, dirs_exist_ok=True)
+    path = os.path.join(root, "scripts/agents/versions.lua")
+    with open(path) as f:
+        text = f.read()
+    for old, new in changes:
+        true(old in text, old)
+        text = text.replace(old, new)
+    with open(path, "w") as f:
+        f.write(text)
+    return root
+
+
+@test
+def in_flight_runs_are_checked_against_other_scripts():
+    runs = [start("pause", {"id": "flight-%d" % i}) for i in range(5)]
+    for run in runs:
+        host.wait_run(run, "waiting")
+    fifth = fork(runs[4], 1)
+    host.wait_run(fifth, "waiting")
+    stored = host.ask_database("SELECT count(*) FROM journal")
+    code, out, err = perigee("check", "--in-flight", other_root(), "--json")
+    equal((code, json.loads(out)), (0, {"checked": 6, "same": 6, "differing": []}), err)
+    # the record
+    code, out, err = perigee("check", "--in-flight", other_root(('{ step = "first" }', '{ step = "1st" }')), "--json")
+    answer = json.loads(out)
+    equal((code, answer["checked"], answer["same"], len(answer["differing"])), (1, 6, 0, 6), err)
+    equal(sorted(d["run"] for d in answer["differing"]), sorted(runs + [fifth]))
+    one = answer["differing"][0]
+    holds(one, index=0, agent="versions", capability="pause", status="diverged")
+    holds(one["expected"], effect=1, name="records.put")
+    equal(one["expected"]["outcome"]["ok"]["version"], 1)
+    equal(one["actual"]["args"]["body"], {"step": "1st"})
+    code, out, err = perigee("check", "--in-flight", other_root(('{ step = "first" }', '{ step = "1st" }')))
+    matches(out, r"differs at outcome 0, effect 1, records\.put")
+    matches(out, r"6 unfinished runs: 0 go on as they are, 6 do not")
+    # what a run waits for
+    code, out, err = perigee("check", "--in-flight", other_root(('run.await("word")', 'run.await("other")')), "--json")
+    one = json.loads(out)["differing"][0]
+    equal(code, 1)
+    holds(one["expected"], effect=2, name="run.await")
+    equal(one["actual"]["args"]["signal"], "other")
+    # an end instead of a wait, and an error
+    code, out, err = perigee("check", "--in-flight", other_root(('run.await("word").payload', '"no wait"')), "--json")
+    equal((code, json.loads(out)["differing"][0]["actual"]["name"]), (1, "records.put"))
+    code, out, err = perigee("check", "--in-flight", other_root(('local word = run.await("word").payload', 'do return { word = 1 } end local word')), "--json")
+    holds(json.loads(out)["differing"][0]["actual"], name="(the script returned)")
+    code, out, err = perigee("check", "--in-flight", other_root(("pause = {", "paused = {")), "--json")
+    equal((code, len(json.loads(out)["differing"])), (1, 6))
+    equal(host.ask_database("SELECT count(*) FROM journal"), stored, "the store was only read")
+    for run in runs + [fifth]:
+        equal(host.post("/v1/runs/%s/signals/word" % run, {"word": 1}).status, 202)
+        equal(ended(run)["status"], "succeeded")
+
+
+@test
+def fork_and_retry_from_the_command_line():
+    run = call("steps", {"id": "cli"})["id"]
+    host.stop_host()
+    try:
+        code, out, err = perigee("fork", run, "--at", "2")
+        equal((code, json.loads(out)["status"]), (0, "succeeded"), err)
+        equal(json.loads(out)["output"]["ids"][:2], [run, run])
+        code, out, err = perigee("fork", run, "--at", "2", "--bundle", other_root(('{ run = ids[i], uuid', '{ owner = ids[i], uuid')))
+        answer = json.loads(out)
+        equal((code, answer["status"], answer["error"]["code"]), (1, "stuck", "replay_diverged"), err)
+        code, out, err = perigee("runs", "retry", answer["run"], "--bundle", host.root)
+        equal((code, json.loads(out)["run"], json.loads(out)["status"]), (0, answer["run"], "succeeded"), err)
+        code, out, err = perigee("runs", "retry", run, "--root", host.root)
+        equal(code, 1)
+        matches(err, "is succeeded: only what is stuck, failed or cancelled")
+        code, out, err = perigee("fork", run, "--at", "7")
+        equal(code, 2)
+        matches(err, "has 3 outcomes")
+        equal(perigee("fork", run)[0], 2)
+        equal(perigee("fork", UNKNOWN, "--at", "0")[0], 2)
+    finally:
+        host.start_host()
 
 
 main(host)
