@@ -14,13 +14,23 @@ from servers import shared_postgres
 from statements import statements
 
 VARIANTS = 10
-STATES = ["queued", "running", "waiting", "pending", "succeeded", "stuck", "dead", "asked", "failed", "unknown outcome"]
-FAR = 10 ** 17
-# Statements that reach no row of another tenant whatever their values are: they only add rows of their own, and find what is there by keys that begin with the tenant.
-HARMLESS = {
-    "record_fields_put": "adds under keys that begin with the tenant",
-    "idempotency_claim": "adds, or takes its own key",
+STATES = {        # of the variants of a table, 1 to 10
+    "runs": ["queued", "running", "waiting", "cancelled", "cancelled", "succeeded", "stuck", "failed", "unknown outcome", "queued"],
+    "approvals": ["pending", "approved", "expired", "pending", "withdrawn", "withdrawn", "rejected", "withdrawn", "pending", "pending"],
+    "handoffs": ["started", "dead", "started", "started", "started", "done", "queued", "started", "pending", "started"],
+    "deliveries": ["pending", "dead", "retrying", "dead", "done", "running", "pending", "retrying", "started", "queued"],
 }
+OTHER_STATES = ["queued", "running", "waiting", "pending", "succeeded", "stuck", "dead", "asked", "failed", "started"]
+SEEDS = {         # what the rule of seed_value does not do
+    ("idempotency", "run"): lambda v: "" if v % 2 else "x%d" % v,
+    ("idempotency", "status"): lambda v: 0,
+    ("events", "dispatched"): lambda v: v % 2,
+    ("approvals", "effect"): lambda v: v if v <= 5 else 50 + v,
+    ("runs", "bundle"): lambda v: "x%d" % min(v, 8),
+}
+FAR = 10 ** 17
+# Statements that reach no row of another tenant whatever their values are, although they have a predicate: they find what is there by keys that begin with the tenant.
+HARMLESS = {"idempotency_claim"}
 postgres = shared_postgres()
 postgres.start()
 
@@ -46,9 +56,15 @@ NULLS = {"ended_at", "consumed_by", "output", "error"}          # what is not ov
 DOCUMENTS = {"body", "input", "payload", "data", "detail", "fields", "files", "manifest", "answer", "spec"}
 
 
-def seed_value(column, kind, required, v):
+def state(table, v):
+    return STATES.get(table, OTHER_STATES)[v - 1]
+
+
+def seed_value(table, column, kind, required, v):
     if column == "tenant_id":
         return "a"
+    if (table, column) in SEEDS:
+        return SEEDS[table, column](v)
     if column in NULLS and not required and v % 2:
         return None
     if column in ("owner", "parent") and not required and v > VARIANTS - 2:
@@ -58,7 +74,7 @@ def seed_value(column, kind, required, v):
     if kind == "boolean":
         return "false"
     if column in ("status", "state"):
-        return STATES[v - 1]
+        return state(table, v)
     if column in DOCUMENTS:
         return '{"deal":"x%d","x%d":"x%d"}' % (v, v, v)
     return '$."deal"' if column == "path" else "x%d" % v
@@ -67,9 +83,13 @@ def seed_value(column, kind, required, v):
 def seed(db):
     for table, columns in tables(db).items():
         for v in range(1, VARIANTS + 1):
-            values = [seed_value(*column, v) for column in columns]
+            values = [seed_value(table, *column, v) for column in columns]
             db.ask("INSERT INTO perigee.%s (%s) VALUES (%s) ON CONFLICT DO NOTHING" % (
                 table, ", ".join(c[0] for c in columns), ", ".join("$%d" % (i + 1) for i in range(len(columns)))), values)
+        if table == "schedule_slots":           # more than are kept
+            names = [c[0] for c in columns]
+            db.ask("INSERT INTO perigee.schedule_slots (%s) SELECT %s FROM perigee.schedule_slots, generate_series(100, 1200) AS n WHERE schedule = 'x1'" % (
+                ", ".join(names), ", ".join("n" if c == "slot" else c for c in names)))
 
 
 class Databases:
@@ -141,7 +161,9 @@ def value(statement, name, nullable, kind, v, turn):
     if name.startswith("before"):
         return "~"
     if name in ("status", "state"):
-        return STATES[v - 1]
+        return OTHER_STATES[v - 1]
+    if name == "runs":
+        return '["x1","x2","x3","x4","x5","x6"]'
     if name.endswith("key") and "record_list" in statement.name:
         return "x%d" % v
     if name == "path" or name == "sort_path":
@@ -335,7 +357,7 @@ def writing_a_row_under_another_tenant_is_refused():
     with Connection(databases.full) as db:
         for table in databases.tables:
             columns = tables(databases.full_db)[table]
-            values = [seed_value(*column, 1) for column in columns]
+            values = [seed_value(table, *column, 1) for column in columns]
             sql = "INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(c[0] for c in columns), ", ".join("$%d" % (i + 1) for i in range(len(columns))))
             for setting in ("b", ""):
                 db.ask("BEGIN")
