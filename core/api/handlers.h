@@ -37,6 +37,12 @@ void handle_stream_events(struct call *call);
 void handle_list_dead(struct call *call);
 void handle_replay_dead(struct call *call);
 
+void handle_list_schedules(struct call *call);
+void handle_get_schedule(struct call *call);
+void handle_pause_schedule(struct call *call);
+void handle_resume_schedule(struct call *call);
+void handle_fire_schedule(struct call *call);
+
 /* 404: no WHAT "NAME"; there are … */
 void fail_unknown(struct call *call, const char *what, const char *name, const json_t *known);
 /* Keys of an object, bytewise; owned array of borrowed names. */

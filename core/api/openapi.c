@@ -259,6 +259,7 @@ static json_t *tags(void)
 		{ "Evidence", "What is known about a deal, with the customer's words and where they stand." },
 		{ "Approvals", "Questions that a run asks a person." },
 		{ "Events", "CloudEvents 1.0." },
+		{ "Schedules", "What fires by the clock." },
 	};
 	json_t *list = json_array();
 

@@ -51,6 +51,16 @@ const struct route routes[] = {
 	ROUTE("POST", "/v1/approvals/{approval}", APPROVALS_DECIDE, handle_decide_approval, "decideApproval", "Approve or reject", .takes = "Decision",
 	      .answers = "Approval"),
 
+	ROUTE("GET", "/v1/schedules", AGENTS_READ, handle_list_schedules, "listSchedules", "What fires by the clock", .flags = ROUTE_LIST,
+	      .answers = "ScheduleList"),
+	ROUTE("GET", "/v1/schedules/{schedule}", AGENTS_READ, handle_get_schedule, "getSchedule", "One schedule and its last slots", .answers = "Schedule"),
+	ROUTE("POST", "/v1/schedules/{schedule}/pause", RUNS_WRITE, handle_pause_schedule, "pauseSchedule", "Fire no more until it is resumed",
+	      .answers = "Schedule"),
+	ROUTE("POST", "/v1/schedules/{schedule}/resume", RUNS_WRITE, handle_resume_schedule, "resumeSchedule", "Fire again, from the next slot on",
+	      .answers = "Schedule"),
+	ROUTE("POST", "/v1/schedules/{schedule}/fire", AGENTS_CALL, handle_fire_schedule, "fireSchedule", "Fire now, whatever the clock says",
+	      .status = 202, .answers = "Schedule"),
+
 	ROUTE("POST", "/v1/events", EVENTS_WRITE, handle_post_event, "postEvent", "Hand in a CloudEvent; agents that listen for its type run", .status = 202,
 	      .takes = "CloudEvent", .answers = "Accepted"),
 	ROUTE("GET", "/v1/events", EVENTS_READ, handle_stream_events, "streamEvents", "Events as they happen, in their order", .flags = ROUTE_STREAM,

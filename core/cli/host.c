@@ -158,6 +158,7 @@ setup_engine(struct host *h, struct errbuf *e)
 		.cell_cpu_ms = h->options.roomy ? SPEC_CPU_MS : s->cell_cpu_ms,
 		.cell_wall_ms = h->options.roomy ? SPEC_WALL_MS : s->cell_wall_ms,
 		.resident_max = (size_t)s->cell_resident,
+		.keeps_schedules = h->options.serves,
 		.runs_per_tenant_max = s->limit_runs_per_tenant,
 	};
 	return engine_new(&options, &h->engine, e);

@@ -17,6 +17,7 @@ struct host_options {
 	bool virtual_time;          /* a clock that stands until everything waits, and chance from a seed: `perigee test` */
 	bool without_engine;        /* data only */
 	bool read_only;             /* the store: fails where there is none, and nothing is made or migrated */
+	bool serves;                /* fires schedules, starts dead hand-offs again when asked */
 	bool roomy;                 /* cells may take longer and more: specs are many runs in one */
 };
 

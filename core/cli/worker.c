@@ -210,7 +210,7 @@ worker_on_examples_done(void *arg, size_t runs, size_t failures)
 static int
 setup_host(struct worker *w, struct errbuf *e)
 {
-	struct host_options options = { .settings = w->options->settings };
+	struct host_options options = { .settings = w->options->settings, .serves = true };
 	return host_open(&options, &w->host, e);
 }
 

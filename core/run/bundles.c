@@ -78,6 +78,7 @@ static void load_finish(struct bundle_load *load, int code, const json_t *report
 			bundle_release(engine, load->tenant->bundle);
 		load->tenant->bundle = bundle; /* the load's reference becomes the tenant's */
 		log_event(LOG_INFO, "bundle.live", "tenant", load->tenant->name, "digest", bundle->digest, NULL);
+		schedules_reconcile(engine, load->tenant);
 	}
 	load->done(load->arg, code, code == 0 ? bundle->manifest : NULL, report, bundle->digest);
 	if (code != 0)
@@ -126,7 +127,7 @@ static int manifest_check(const json_t *manifest, struct errbuf *e)
 		if (code)
 			return err_wrap(e, code, "kind %s, schema", name);
 	}
-	return 0;
+	return schedules_check(manifest, e);
 }
 
 /* Its process died before it answered, or was too slow: no fault of the scripts. Starved runs wait as long as it takes, a load for one more try. */

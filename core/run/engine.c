@@ -262,6 +262,7 @@ static void on_sweep(void *arg)
 	struct engine *engine = arg;
 	engine_recover(engine);
 	bundles_sweep(engine);
+	due_sweep(engine);
 	engine->breathless = false;
 	engine_schedule(engine);
 	timer_start_us(&engine->sweep, SWEEP_US);
@@ -281,6 +282,10 @@ static void declare_metrics(struct engine *engine)
 	                                        (const char *[]){ "effect", NULL }, metric_seconds_buckets);
 	engine->event_lag = metric_declare(m, METRIC_GAUGE, "perigee_event_lag_seconds", "Age of the oldest event that is not dispatched", NULL, NULL);
 	metric_set(engine->event_lag, 0, NULL);
+	engine->schedule_slots = metric_declare(m, METRIC_COUNTER, "perigee_schedule_slots_total", "Slots of schedules by what became of them",
+	                                        (const char *[]){ "status", NULL }, NULL);
+	engine->schedule_idle = metric_declare(m, METRIC_COUNTER, "perigee_schedule_idle_total", "Alarms: the last slots of a schedule did nothing",
+	                                       (const char *[]){ "agent", "capability", NULL }, NULL);
 	engine->replays_total = metric_declare(m, METRIC_COUNTER, "perigee_replays_total", "Activations that replayed a journal", NULL, NULL);
 }
 
@@ -299,6 +304,7 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	timer_init(&engine->timer, options->loop, on_timer, engine);
 	timer_init(&engine->sweep, options->loop, on_sweep, engine);
 	timer_init(&engine->settle, options->loop, settling_on_timer, engine);
+	timer_init(&engine->due, options->loop, due_on_timer, engine);
 	struct cells_options cells = {
 		.loop = options->loop, .metrics = options->metrics, .program = engine->cell_program,
 		.memory_bytes = options->cell_memory_bytes, .cpu_ms = options->cell_cpu_ms, .wall_ms = options->cell_wall_ms,
@@ -344,6 +350,7 @@ void engine_free(struct engine *engine)
 	timer_fini(&engine->timer);
 	timer_fini(&engine->sweep);
 	timer_fini(&engine->settle);
+	timer_fini(&engine->due);
 	free(engine->timers);
 	queue_free(&engine->queue);
 	free(engine->cell_program);

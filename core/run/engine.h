@@ -23,6 +23,8 @@ struct engine_options {
 	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms;
 	size_t resident_max;                 /* waiting cells kept, the rest evicted least recently used first */
 	int64_t stem_idle_ms;                /* a stem of a bundle that is live nowhere goes after so long without a cell; 0: a minute */
+	bool keeps_schedules;                /* serves: schedules fire here, dead hand-offs are started again here */
+	int64_t children_max;                /* unfinished children of a run; 0: 1000 */
 	int64_t runs_per_tenant_max;         /* unfinished runs; more are refused with ERR_LIMIT */
 };
 
@@ -85,6 +87,9 @@ void engine_replay_delivery(struct engine *engine, struct str tenant, struct str
 /* Replay a journal against a bundle, without effects: for `perigee replay`. journal: {run:{agent,capability,input,id,created_at,…}, outcomes:[{index, effect,
  * name, digest, outcome}]}. result: {status: "same"|"diverged"|"incomplete", at, expected:{…}, actual:{…}, output}. */
 void engine_replay(struct engine *engine, struct str tenant, const json_t *journal, engine_done_fn done, void *arg);
+
+/* Somebody changed what is due (a schedule, a hand-off): look now instead of in a few seconds. */
+void engine_look(struct engine *engine, struct str tenant);
 
 /* Take over unfinished runs whose owner is gone (start-up, and every few seconds). */
 void engine_recover(struct engine *engine);

@@ -40,6 +40,9 @@ struct tenant {
 	int64_t event_oldest_us;           /* at the last look, of what is not dispatched; 0: nothing */
 	struct tenant_deliveries *deliveries; /* deliveries.c */
 	size_t starting;                   /* requests whose row is on its way to the disk */
+	int64_t due_us;                    /* when the store has something next (due.c); 0: nothing is known */
+	size_t due_busy;                   /* reads and writes under way about what is due */
+	bool due_moved;                    /* some of it was done */
 	struct tenant_queue queue;
 	UT_hash_handle hh;
 };
@@ -196,7 +199,9 @@ struct engine {
 	struct wait_key *waits;
 	struct wait **timers;              /* min-heap by wake_at_us */
 	size_t timers_count, timers_cap;
-	struct timer timer, sweep, settle;
+	struct timer timer, sweep, settle, due;
+	size_t due_asked;                  /* how far the slices of due_sweep got */
+	struct metric *schedule_slots, *schedule_idle;
 	TAILQ_HEAD(, run_watcher) lonely;  /* of runs that were forgotten when the store failed */
 	struct adoption *adoptions;        /* to be read, oldest first */
 	struct adoption **adoptions_end;
@@ -310,6 +315,20 @@ void continuation_free(struct run *run);
 bool run_continues(const struct issued *issued);       /* is its commit the end of the run? */
 void run_continue_add(struct run *run, struct store_tx *tx); /* the ops that end it and begin the next, behind the journal row */
 void run_continue_done(struct run *run);               /* they are on disk: frees the run */
+/* due.c: schedules, deadlines, hand-offs to be started again */
+void due_on_timer(void *arg);
+void due_sweep(struct engine *engine);                 /* a slice of the tenants: others change rows too */
+void due_note(struct engine *engine, struct tenant *tenant, int64_t at_us);  /* something is due then */
+void due_soon(struct engine *engine, struct tenant *tenant);                 /* ask the store when something is due next */
+void due_done(struct engine *engine, struct tenant *tenant, bool moved);     /* one that counted itself in due_busy has ended */
+/* schedules.c */
+MUST_CHECK int schedules_check(const json_t *manifest, struct errbuf *e);
+void schedules_reconcile(struct engine *engine, struct tenant *tenant);      /* its bundle went live */
+void schedules_fire(struct engine *engine, struct tenant *tenant, const struct store_result *rows /* schedules_due */);
+/* limits.c: deadlines, budgets, how many children */
+void deadlines_expire(struct engine *engine, struct tenant *tenant, const struct store_result *rows /* runs_past_deadline */);
+/* handoffs.c */
+void handoffs_replay(struct engine *engine, struct tenant *tenant, const struct store_result *rows /* handoffs_asked */);
 /* replaying.c */
 void replay_ended(struct run *run);
 /* A dry run issued what its journal holds no outcome of. False: it is a wait, and was another: *other (its name borrowed). May free the run. */

@@ -2,9 +2,9 @@
 
 -- name: run_limit
 -- scope: tenant
--- params: id:text deadline_at:int? budget_effects:int? handoff:text? handoff_type:text? correlation:text?
--- purpose: beside run_insert, in its transaction, for a run that has any of these
-UPDATE runs SET deadline_at = $2, budget_effects = $3, handoff = $4, handoff_type = $5, correlation = $6 WHERE runs.tenant_id = $tenant AND id = $1;
+-- params: id:text deadline_at:int budget_effects:int handoff:text? handoff_type:text? correlation:text?
+-- purpose: beside run_insert, in its transaction, for a run that has any of these; a deadline of 0 and a budget of -1 are null
+UPDATE runs SET deadline_at = nullif($2, 0), budget_effects = nullif($3, -1), handoff = $4, handoff_type = $5, correlation = $6 WHERE runs.tenant_id = $tenant AND id = $1;
 
 -- name: run_limits
 -- scope: tenant

@@ -31,28 +31,29 @@ FROM schedules WHERE id = ?1;
 
 -- name: schedules_all
 -- scope: tenant
--- params:
+-- params: after:text
 -- purpose: for the comparison with what a bundle declares
-SELECT id, declared, status, version, next_at, look_at FROM schedules ORDER BY id LIMIT 100000;
+SELECT id, declared, status, version, next_at, look_at, asked_at FROM schedules WHERE id > ?1 ORDER BY id LIMIT 100000;
 
 -- name: schedule_insert
 -- scope: tenant
--- params: id:text agent:text capability:text name:text declared:json status:text next_at:int? at:int
+-- params: id:text agent:text capability:text name:text declared:json status:text next_at:int at:int
+-- purpose: times of 0 are null, here and below
 INSERT INTO schedules (id, agent, capability, name, declared, status, version, next_at, due_at, created_at, updated_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7, ?8, ?8)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, nullif(?7, 0), nullif(?7, 0), ?8, ?8)
 ON CONFLICT DO NOTHING;
 
 -- name: schedule_declare
 -- scope: tenant
--- params: id:text version:int declared:json status:text next_at:int? due_at:int? at:int
+-- params: id:text version:int declared:json status:text next_at:int due_at:int at:int
 -- purpose: the declaration changed, or went, or came back
-UPDATE schedules SET declared = ?3, status = ?4, next_at = ?5, due_at = ?6, updated_at = ?7, version = version + 1
+UPDATE schedules SET declared = ?3, status = ?4, next_at = nullif(?5, 0), due_at = nullif(?6, 0), updated_at = ?7, version = version + 1
 WHERE id = ?1 AND version = ?2;
 
 -- name: schedule_set_status
 -- scope: tenant
--- params: id:text version:int status:text next_at:int? due_at:int? at:int
-UPDATE schedules SET status = ?3, next_at = ?4, due_at = ?5, updated_at = ?6, version = version + 1
+-- params: id:text version:int status:text next_at:int due_at:int at:int
+UPDATE schedules SET status = ?3, next_at = nullif(?4, 0), due_at = nullif(?5, 0), updated_at = ?6, version = version + 1
 WHERE id = ?1 AND version = ?2;
 
 -- name: schedule_ask
@@ -64,10 +65,10 @@ WHERE id = ?1 AND status <> 'removed';
 
 -- name: schedule_advance
 -- scope: tenant
--- params: id:text version:int next_at:int? look_at:int? asked_at:int? due_at:int? last_slot:int? last_run:text? idle:int at:int
+-- params: id:text version:int next_at:int look_at:int asked_at:int due_at:int last_slot:int last_run:text? idle:int at:int
 -- purpose: who writes the version that it saw goes on; anybody else changes no row
-UPDATE schedules SET next_at = ?3, look_at = ?4, asked_at = ?5, due_at = ?6, last_slot = coalesce(?7, last_slot), last_run = coalesce(?8, last_run),
-                     idle = ?9, updated_at = ?10, version = version + 1
+UPDATE schedules SET next_at = nullif(?3, 0), look_at = nullif(?4, 0), asked_at = nullif(?5, 0), due_at = nullif(?6, 0),
+                     last_slot = coalesce(nullif(?7, 0), last_slot), last_run = coalesce(?8, last_run), idle = ?9, updated_at = ?10, version = version + 1
 WHERE id = ?1 AND version = ?2;
 
 -- name: schedule_slot_insert
