@@ -271,9 +271,7 @@ static void firing_on_written(struct store_tx *tx, int code, void *arg)
 	if (code == 0 && firing->alarm) {
 		log_event(LOG_WARN, "schedule.idle", "tenant", firing->tenant->name, "schedule", firing->id, NULL);
 		metric_add(engine->schedule_idle, 1, (const char *[]){ firing->agent, firing->capability });
-		json_t *event = json_pack("{s:s, s:O}", "type", "perigee.schedule.idle", "data", firing->alarm);
-		engine_dispatch_event(engine, firing->tenant, firing->alarm_id, event);
-		json_decref(event);
+		event_emitted(engine, firing->tenant, str_of(firing->alarm_id), STR("perigee.schedule.idle"));
 	}
 	firing_end(firing, code == 0);
 	engine_schedule(engine);
