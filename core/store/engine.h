@@ -73,9 +73,10 @@ struct store_commit {
 };
 
 struct store_engine {
-	const char *scheme;                            /* of the URL: "sqlite" */
+	const char *scheme;                            /* "sqlite": of the URL; "postgres" */
 	const struct store_statement *statements;      /* STATEMENT_COUNT of them */
-	int (*open)(struct store *store, const struct store_options *options, const char *path, void **out, struct errbuf *e);
+	/* place: what follows sqlite:, or the whole URL of PostgreSQL */
+	int (*open)(struct store *store, const struct store_options *options, const char *place, void **out, struct errbuf *e);
 	void (*close)(void *engine);                   /* completes what was submitted, joins the threads */
 	void (*submit)(void *engine, struct store_tx *tx);
 	int (*tenant_create)(void *engine, struct str tenant, const char *title, struct errbuf *e);
@@ -92,7 +93,7 @@ struct store_engine {
 	void (*owner_forget)(void *engine, struct str owner);
 	void (*owner_release)(void *engine);
 };
-extern const struct store_engine store_engine_sqlite;
+extern const struct store_engine store_engine_sqlite, store_engine_postgres;
 
 /* Any thread: these transactions (linked by next) are done, their code and results set; commit may be NULL; up: -1 unknown, else 0 or 1. */
 void store_complete(struct store *store, struct store_tx *list, const struct store_commit *commit, int up);

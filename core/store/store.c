@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "store/dump.h"
+#include "store/postgres/place.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -44,7 +45,6 @@ struct store {
 	struct metric *commit_seconds, *commit_rows, *up_gauge;
 };
 
-static const struct store_engine *const engines[] = { &store_engine_sqlite };
 static const double rows_buckets[] = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 0 };
 
 static void store_check(const struct store *store)
@@ -235,17 +235,16 @@ int store_read_now(struct store_tx *tx, struct errbuf *e)
 
 /* -- opening and closing ------------------------------------------------------------------------------------------- */
 
-static const struct store_engine *engine_find(const char *url, const char **path)
+static const struct store_engine *engine_find(const char *url, const char **place)
 {
-	for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++) {
-		size_t n = strlen(engines[i]->scheme);
+	static const char embedded[] = "sqlite:";
 
-		if (strncmp(url, engines[i]->scheme, n) == 0 && url[n] == ':') {
-			*path = url + n + 1;
-			return engines[i];
-		}
+	if (strncmp(url, embedded, strlen(embedded)) == 0) {
+		*place = url + strlen(embedded);
+		return &store_engine_sqlite;
 	}
-	return NULL;
+	*place = url;
+	return place_is(url) ? &store_engine_postgres : NULL;
 }
 
 static void metrics_setup(struct store *store, struct metrics *metrics)
@@ -307,7 +306,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
 	*out = NULL;
 	engine = engine_find(options->url, &path);
 	if (engine == NULL)
-		return err_set(e, ERR_STORE, "store '%s': no such kind of store here; use sqlite:FOLDER", options->url);
+		return err_set(e, ERR_STORE, "store '%s': no such kind of store here; use sqlite:FOLDER, postgres://USER@HOST/DATABASE or a libpq keyword string", options->url);
 	store = mem_alloc(sizeof(*store));
 	store->magic = STORE_MAGIC;
 	store->engine = engine;

@@ -10,7 +10,7 @@ struct world world;
 
 struct store *world_open(struct loop *loop)
 {
-	struct store_options options = { .url = world.url, .loop = loop, .clock = &clock_system, .create = true };
+	struct store_options options = { .url = world.url, .loop = loop, .clock = &clock_system, .create = true, .lease_ms = world.fixture->lease_ms };
 	struct store *store;
 	struct errbuf e = { "" };
 

@@ -15,6 +15,7 @@ struct store_fixture {
 	/* A fresh, empty place; its URL. Called before each test. */
 	const char *(*make)(void);
 	void (*clear)(void);
+	int lease_ms;                /* of owners in tests; 0: one that is killed is gone at once */
 };
 
 /* What tests use: one open store with the tenants acme and other. */

@@ -21,11 +21,14 @@ static void every_statement_suits_the_schema(void **state)
 	(void)state;
 	for (int i = 0; i < STATEMENT_COUNT; i++) {
 		s = store_statement(world.store, (enum statement)i);
+		if (s->sql == NULL || s->many_of != 0)
+			continue;
 		memset(types, 'n', sizeof(types));
 		types[s->params] = '\0';
 		tx = begin(s->platform ? "" : "acme");
 		store_tx_add(tx, (enum statement)i, STORE_ANY, types);
-		if (store_write_now(tx, NULL) != 0 && strstr(store_tx_error(tx), "prepare") != NULL)
+		/* Class 42 of PostgreSQL's states: syntax, names, types, rights. */
+		if (store_write_now(tx, NULL) != 0 && (strstr(store_tx_error(tx), "prepare") != NULL || strstr(store_tx_error(tx), "SQLSTATE 42") != NULL))
 			fail_msg("%s: %s", s->name, store_tx_error(tx));
 		store_tx_free(tx);
 	}
@@ -419,10 +422,11 @@ static pid_t world_fork(void)
 	return child;
 }
 
-static void a_killed_owner_is_gone_at_once(void **state)
+static void a_killed_owner_is_gone(void **state)
 {
 	struct errbuf e = { "" };
 	int ready[2], status;
+	int64_t killed_us;
 	char byte;
 	pid_t child;
 
@@ -443,7 +447,12 @@ static void a_killed_owner_is_gone_at_once(void **state)
 	assert_int_equal(store_owner_register(world.store, "worker-1", &e), ERR_STORE);
 	kill(child, SIGKILL);
 	waitpid(child, &status, 0);
+	/* At once, or when its lease has ended: not before a half of it has, not long after it has. */
+	killed_us = clock_monotonic_us();
+	while (world.fixture->lease_ms > 0 && store_owner_is_alive(world.store, STR("worker-1")) && clock_monotonic_us() < killed_us + 10000000)
+		(void)usleep(20000);
 	assert_false(store_owner_is_alive(world.store, STR("worker-1")));
+	assert_true(clock_monotonic_us() - killed_us >= (int64_t)world.fixture->lease_ms * 500);
 	close(ready[0]);
 	close(ready[1]);
 }
@@ -547,7 +556,7 @@ const struct CMUnitTest suite_transactions[] = {
 	SUITE_TEST(an_unknown_tenant_is_not_found),
 	SUITE_TEST(creating_a_tenant_again_keeps_it),
 	SUITE_TEST(a_tenant_made_by_another_process_is_seen),
-	SUITE_TEST(a_killed_owner_is_gone_at_once),
+	SUITE_TEST(a_killed_owner_is_gone),
 	SUITE_TEST(this_process_is_alive_until_it_closes),
 	SUITE_TEST(what_was_acknowledged_survives_a_kill),
 	SUITE_TEST(commits_are_measured),

@@ -456,7 +456,7 @@ static void folder_clear(void)
 
 int main(void)
 {
-	static const struct store_fixture fixture = { "sqlite", folder_make, folder_clear };
+	static const struct store_fixture fixture = { "sqlite", folder_make, folder_clear, 0 };
 	static const struct CMUnitTest tests[] = {
 		SUITE_TEST(schemas_are_schemas),
 		SUITE_TEST(a_record_goes_through_its_life),

@@ -339,7 +339,7 @@ static void the_store_is_down_until_a_commit_succeeds(void **state)
 
 int main(void)
 {
-	static const struct store_fixture fixture = { "sqlite", folder_make, folder_clear };
+	static const struct store_fixture fixture = { "sqlite", folder_make, folder_clear, 0 };
 	static const struct CMUnitTest tests[] = {
 		SUITE_TEST(a_full_disk_writes_nothing_by_halves),
 		SUITE_TEST(a_failing_disk_acknowledges_nothing),

@@ -409,7 +409,7 @@ static void every_statement_has_its_index(void **state)
 
 int main(void)
 {
-	static const struct store_fixture fixture = { "sqlite", folder_make, folder_clear };
+	static const struct store_fixture fixture = { "sqlite", folder_make, folder_clear, 0 };
 	static const struct CMUnitTest own[] = {
 		SUITE_TEST(a_missing_store_is_not_made_unasked),
 		SUITE_TEST(a_file_is_no_store),

@@ -1,0 +1,86 @@
+#include "store/postgres/postgres.h"
+
+#include <string.h>
+
+void queue_init(struct queue *q)
+{
+	*q = (struct queue){ 0 };
+	q->end = &q->first;
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->work, NULL);
+}
+
+void queue_fini(struct queue *q)
+{
+	BUG_ON(q->first != NULL);
+	pthread_cond_destroy(&q->work);
+	pthread_mutex_destroy(&q->lock);
+}
+
+void queue_put(struct queue *q, struct store_tx *tx)
+{
+	bool wake;
+
+	tx->next = NULL;
+	pthread_mutex_lock(&q->lock);
+	BUG_ON(q->stopping);
+	*q->end = tx;
+	q->end = &tx->next;
+	wake = q->idle > 0;
+	pthread_mutex_unlock(&q->lock);
+	if (wake)
+		pthread_cond_signal(&q->work);
+}
+
+static size_t bytes_of(const struct store_tx *tx)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < tx->count; i++)
+		for (unsigned k = 0; k < tx->ops[i].params; k++)
+			n += tx->ops[i].values[k].text.n;
+	return n;
+}
+
+/* Under the lock. */
+static struct store_tx *cut(struct queue *q, size_t most, size_t bytes_max)
+{
+	struct store_tx *first = q->first, **p = &q->first;
+	size_t n = 0, bytes = 0;
+
+	while (*p != NULL && n < most && (n == 0 || bytes < bytes_max)) {
+		bytes += bytes_of(*p);
+		n++;
+		p = &(*p)->next;
+	}
+	q->first = *p;
+	*p = NULL;
+	if (q->first == NULL)
+		q->end = &q->first;
+	return first;
+}
+
+struct store_tx *queue_take(struct queue *q, size_t most, size_t bytes_max)
+{
+	struct store_tx *list;
+
+	pthread_mutex_lock(&q->lock);
+	while (q->first == NULL && !q->stopping) {
+		q->idle++;
+		pthread_cond_wait(&q->work, &q->lock);
+		q->idle--;
+	}
+	list = q->first != NULL ? cut(q, most, bytes_max) : NULL;
+	if (q->first != NULL && q->idle > 0)
+		pthread_cond_signal(&q->work);
+	pthread_mutex_unlock(&q->lock);
+	return list;
+}
+
+void queue_stop(struct queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->stopping = true;
+	pthread_mutex_unlock(&q->lock);
+	pthread_cond_broadcast(&q->work);
+}
