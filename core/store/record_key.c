@@ -16,7 +16,8 @@ static void add_number(struct buf *out, double value)
 
 static void add_string(struct buf *out, struct str s)
 {
-	size_t n = s.n;
+	const char *nul = s.n > 0 ? memchr(s.p, '\0', s.n) : NULL;
+	size_t n = nul != NULL ? (size_t)(nul - s.p) : s.n;
 
 	if (n > RECORD_KEY_TEXT_MAX)
 		for (n = RECORD_KEY_TEXT_MAX; n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80; n--)

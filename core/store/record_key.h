@@ -1,7 +1,7 @@
 /*
  * Sort keys: a JSON scalar as text whose bytewise order is the order of records: null (and absent) "0", false "1", true "2",
  * numbers "3" and 16 hex digits in numeric order, strings "4" and their first bytes, arrays and objects "5". One order for indexed and other
- * fields, and for every engine. Strings are cut at RECORD_KEY_TEXT_MAX: equal keys may be different strings.
+ * fields, and for every engine. Strings are cut at RECORD_KEY_TEXT_MAX and before a NUL, which not every engine can keep: equal keys may be different strings.
  */
 #pragma once
 
