@@ -106,6 +106,7 @@ void handle_metrics(struct call *call)
 	struct buf text;
 
 	buf_init(&text, 64u << 20);
+	engine_measure(call->api->options.engine);
 	metrics_write(call->api->options.metrics, &text);
 	call_reply_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text));
 	buf_free(&text);

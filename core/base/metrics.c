@@ -1,46 +1,15 @@
 #include "base/metrics.h"
 
 #include "base/json_text.h"
+#include "base/metrics_board.h"
+#include "base/metrics_internal.h"
 #include "base/metrics_process.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define METRICS_MAGIC 0x4d455452u
 #define SERIES_FIRST 16u /* slots of a table; a power of two */
-
-/* One combination of label values. */
-struct series {
-	uint64_t hash;
-	struct buf labels;     /* as written: method="GET",status="200"; tells series apart */
-	double value;          /* counter, gauge; sum of a histogram */
-	uint64_t count;        /* histogram */
-	uint64_t *in_bucket;   /* not cumulative; one more than there are bounds */
-};
-
-struct metric {
-	struct metrics *owner;
-	struct metric *next;
-	enum metric_kind kind;
-	char *name;
-	char *help;
-	char *labels[METRIC_LABELS_MAX];
-	size_t label_count;
-	double *bounds;
-	size_t bound_count;
-	struct series **slots; /* open addressing by hash; at most half full */
-	size_t slot_count;
-	struct series **order; /* in order of first use */
-	size_t series_count;
-	struct buf key;        /* the labels being looked up */
-};
-
-struct metrics {
-	uint32_t magic;
-	size_t series_max;     /* per metric */
-	struct metric *first, **end;
-};
 
 const double metric_seconds_buckets[] = {
 	0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 0,
@@ -129,6 +98,11 @@ static void add_label_value(struct buf *b, const char *value)
 		buf_add_text(b, "invalid");
 }
 
+bool metrics_shows_tenant(struct metrics *m, const char *tenant)
+{
+	return !m->board || metrics_board_shows(m->board, str_of(tenant));
+}
+
 static void render_labels(const struct metric *metric, const char *const *values, struct buf *out)
 {
 	size_t i;
@@ -139,12 +113,13 @@ static void render_labels(const struct metric *metric, const char *const *values
 			buf_add_char(out, ',');
 		buf_add_text(out, metric->labels[i]);
 		buf_add(out, "=\"", 2);
-		add_label_value(out, values ? values[i] : "other");
+		bool hidden = values && strcmp(metric->labels[i], "tenant") == 0 && !metrics_shows_tenant(metric->owner, values[i]);
+		add_label_value(out, values && !hidden ? values[i] : "other");
 		buf_add_char(out, '"');
 	}
 }
 
-static uint64_t hash_of(struct str s)
+uint64_t metrics_hash(struct str s)
 {
 	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
 	size_t i;
@@ -196,26 +171,50 @@ static struct series *series_new(struct metric *metric, struct str key, uint64_t
 	return s;
 }
 
-/* The series of these values; without `create` NULL when it has not been seen. */
-static struct series *series_find(struct metric *metric, const char *const *values, bool create)
+static struct series *series_at(struct metric *metric, struct str labels, bool create)
 {
-	struct series *s;
-	uint64_t hash;
+	uint64_t hash = metrics_hash(labels);
+	struct series *s = *slot_of(metric, labels, hash);
 
-	BUG_ON(metric->label_count > 0 && !values);
-	render_labels(metric, values, &metric->key);
-	hash = hash_of(buf_str(&metric->key));
-	s = *slot_of(metric, buf_str(&metric->key), hash);
 	if (s || !create)
 		return s;
 	if (metric->series_count >= metric->owner->series_max && metric->label_count > 0) {
 		render_labels(metric, NULL, &metric->key); /* "other" */
-		hash = hash_of(buf_str(&metric->key));
-		s = *slot_of(metric, buf_str(&metric->key), hash);
+		labels = buf_str(&metric->key);
+		hash = metrics_hash(labels);
+		s = *slot_of(metric, labels, hash);
 		if (s)
 			return s;
 	}
-	return series_new(metric, buf_str(&metric->key), hash);
+	return series_new(metric, labels, hash);
+}
+
+/* The series of these values; without `create` NULL when it has not been seen. */
+static struct series *series_find(struct metric *metric, const char *const *values, bool create)
+{
+	BUG_ON(metric->label_count > 0 && !values);
+	render_labels(metric, values, &metric->key);
+	return series_at(metric, buf_str(&metric->key), create);
+}
+
+struct series *metrics_series(struct metric *metric, struct str labels)
+{
+	return series_at(metric, labels, true);
+}
+
+struct metric *metrics_find(struct metrics *m, struct str name)
+{
+	struct metric *metric = m->first;
+
+	while (metric && !str_is(name, metric->name))
+		metric = metric->next;
+	return metric;
+}
+
+void metric_combine(struct metric *metric, enum metric_combine combine)
+{
+	BUG_ON(metric->kind != METRIC_GAUGE);
+	metric->combine = combine;
 }
 
 struct metric *metric_declare(struct metrics *m, enum metric_kind kind, const char *name,
@@ -224,8 +223,7 @@ struct metric *metric_declare(struct metrics *m, enum metric_kind kind, const ch
 	struct metric *metric;
 
 	BUG_ON(m->magic != METRICS_MAGIC);
-	for (metric = m->first; metric; metric = metric->next)
-		BUG_ON(strcmp(metric->name, name) == 0);
+	BUG_ON(metrics_find(m, str_of(name)));
 	metric = mem_alloc(sizeof *metric);
 	metric->owner = m;
 	metric->kind = kind;
@@ -334,7 +332,7 @@ static void add_histogram(struct buf *out, const struct metric *metric, const st
 	add_sample(out, metric, "_count", s, NULL, (double)s->count);
 }
 
-void metrics_write(struct metrics *m, struct buf *out)
+static void write_own(const struct metrics *m, struct buf *out)
 {
 	static const char *const kinds[] = { "counter", "gauge", "histogram" };
 	const struct metric *metric;
@@ -354,5 +352,17 @@ void metrics_write(struct metrics *m, struct buf *out)
 					   metric->order[i]->value);
 		}
 	}
-	metrics_write_process(out);
+}
+
+void metrics_write(struct metrics *m, struct buf *out)
+{
+	if (m->board) {
+		metrics_publish(m);
+		struct metrics *sum = metrics_board_sum(m->board);
+		write_own(sum, out);
+		metrics_free(sum);
+	} else {
+		metrics_process_update(m);
+		write_own(m, out);
+	}
 }

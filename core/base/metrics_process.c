@@ -1,5 +1,7 @@
 #include "base/metrics_process.h"
 
+#include "base/metrics_internal.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -77,34 +79,31 @@ static double cpu_seconds(void)
 	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-static void add(struct buf *out, const char *name, const char *type, const char *help,
-		const char *format, double value)
+static void add(struct metrics *out, const char *name, enum metric_kind kind, enum metric_combine combine, const char *help, double value)
 {
-	buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n%s ", name, help, name, type, name);
-	if (format[0] == 'i')
-		buf_addf(out, "%.0f\n", value);
-	else
-		buf_addf(out, "%lld.%06lld\n", (long long)value,
-			 (long long)(value * 1e6) % 1000000); /* no locale */
+	struct metric *metric = metrics_find(out, str_of(name));
+
+	if (!metric) {
+		metric = metric_declare(out, kind, name, help, NULL, NULL);
+		metric->combine = combine;
+	}
+	metric->order[0]->value = value;
 }
 
-void metrics_write_process(struct buf *out)
+void metrics_process_update(struct metrics *out)
 {
 	char statm[256];
 	struct rlimit files;
 	double page = (double)sysconf(_SC_PAGESIZE);
 
 	read_front("/proc/self/statm", statm, sizeof statm);
-	add(out, "process_cpu_seconds_total", "counter", "User and system CPU time spent.", "f",
-	    cpu_seconds());
-	add(out, "process_resident_memory_bytes", "gauge", "Resident memory.", "i",
-	    (double)field(statm, 1) * page);
-	add(out, "process_virtual_memory_bytes", "gauge", "Virtual memory.", "i",
-	    (double)field(statm, 0) * page);
-	add(out, "process_open_fds", "gauge", "Open file descriptors.", "i", open_fds());
+	add(out, "process_cpu_seconds_total", METRIC_COUNTER, COMBINE_SUM, "User and system CPU time spent.", cpu_seconds());
+	add(out, "process_resident_memory_bytes", METRIC_GAUGE, COMBINE_SUM, "Resident memory.", (double)field(statm, 1) * page);
+	add(out, "process_virtual_memory_bytes", METRIC_GAUGE, COMBINE_SUM, "Virtual memory.", (double)field(statm, 0) * page);
+	add(out, "process_open_fds", METRIC_GAUGE, COMBINE_SUM, "Open file descriptors.", open_fds());
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
-		add(out, "process_max_fds", "gauge", "Limit of open file descriptors.", "i",
+		add(out, "process_max_fds", METRIC_GAUGE, COMBINE_LEAST, "Limit of open file descriptors, of one process.",
 		    (double)files.rlim_cur);
-	add(out, "process_start_time_seconds", "gauge", "Start of the process, unix time.", "f",
+	add(out, "process_start_time_seconds", METRIC_GAUGE, COMBINE_LEAST, "Start of the oldest process, unix time.",
 	    start_time_seconds());
 }

@@ -1,6 +1,7 @@
-/* What Prometheus expects every process to say about itself; metrics_write adds it, nobody else needs it. */
+/* What the process says of itself: CPU time, memory, descriptors, start. Part of what metrics_write gives. */
 #pragma once
 
-#include "base/bytes.h"
+struct metrics;
 
-void metrics_write_process(struct buf *out);
+/* Bring the process metrics up to date, declared with the first call. */
+void metrics_process_update(struct metrics *out);

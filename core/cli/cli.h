@@ -11,6 +11,7 @@ enum exit_code {
 	EXIT_FAILED = 1,      /* the work failed */
 	EXIT_USAGE = 2,
 	EXIT_NO_HOST = 3,     /* the host or a server it needs is not there */
+	EXIT_FENCED = 4,      /* of a worker whose lease was taken over: the master starts another at once */
 };
 
 struct command {

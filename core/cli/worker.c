@@ -2,6 +2,7 @@
 
 #include "api/api.h"
 #include "base/log.h"
+#include "base/metrics_board.h"
 #include "cli/examples.h"
 #include "cli/host.h"
 #include "cli/newcomer.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PUBLISH_US 1000000   /* the age of what other workers tell of this one */
 #define LOOK_US 1000000      /* how long a tenant that was made beside us waits for its bundle */
 
 struct worker {
@@ -22,7 +24,7 @@ struct worker {
 	struct file_watch *files;
 	struct examples *examples;
 	struct watch on_terminate, on_hangup;
-	struct timer drain_timeout, look;
+	struct timer drain_timeout, look, publish;
 	json_t *loaded;             /* names of the tenants whose bundle was asked for: a tenant made meanwhile is none of them */
 	bool api_drained, engine_drained, draining;
 	int code;
@@ -205,6 +207,36 @@ worker_on_examples_done(void *arg, size_t runs, size_t failures)
 	}
 }
 
+/* -- metrics ---------------------------------------------------------------------------------------------------------- */
+
+static void
+worker_on_publish(void *arg)
+{
+	struct worker *w = arg;
+	engine_measure(w->host.engine);
+	metrics_publish(w->host.metrics);
+	timer_start_us(&w->publish, PUBLISH_US);
+}
+
+static int
+setup_metrics(struct worker *w, struct errbuf *e)
+{
+	(void)e;
+	metrics_join(w->host.metrics, w->options->board, w->options->board_slot);
+	struct metric *workers = metric_declare(w->host.metrics, METRIC_GAUGE, "perigee_workers", "Worker processes of this host", NULL, NULL);
+	metric_set(workers, 1, NULL);
+	timer_init(&w->publish, w->host.loop, worker_on_publish, w);
+	timer_start_us(&w->publish, PUBLISH_US);
+	return 0;
+}
+
+static void
+teardown_metrics(struct worker *w)
+{
+	metrics_publish(w->host.metrics); /* what it counted stays in the sum */
+	timer_fini(&w->publish);
+}
+
 /* -- parts, set up in this order and torn down in the reverse --------------------------------------------------------- */
 
 static int
@@ -343,6 +375,7 @@ static const struct {
 } parts[] = {
 	{ setup_host, teardown_host },
 	{ setup_signals, teardown_signals },
+	{ setup_metrics, teardown_metrics },
 	{ setup_api, teardown_api },
 	{ setup_tenants, NULL },
 	{ setup_bundles, teardown_bundles },

@@ -3,12 +3,16 @@
 
 #include "cli/settings.h"
 
+struct metrics_board;
+
 struct worker_options {
 	const struct settings *settings;
 	int listen_fd;              /* opened by the master */
 	const char *address;        /* where it listens, for people */
 	int ready_fd;               /* one byte is written here once requests are answered */
 	unsigned index;
+	struct metrics_board *board;   /* of the host: /metrics answers for all workers */
+	int board_slot;
 	bool first;                 /* of its slot: says hello; a restarted one does not */
 	bool dev;                   /* tenant and key for a newcomer, reload on save */
 	const char *examples;       /* NULL; work through this folder once ready */

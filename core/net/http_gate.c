@@ -367,7 +367,7 @@ static void pump_bytes(struct conn *conn)
 		conn->held = NULL;
 	}
 	receive(conn);
-	if (conn->bev && conn->state == CONN_IDLE && conn->server->draining)
+	if (conn->bev && conn->state == CONN_IDLE && conn->server->draining && conn->served)
 		gate_end(conn);
 }
 
@@ -390,6 +390,7 @@ void gate_on_answered(struct conn *conn)
 	struct evbuffer *input = bufferevent_get_input(conn->bev);
 
 	gate_set_state(conn, CONN_IDLE);
+	conn->served = true;
 	if (evbuffer_get_length(input)) {
 		/* evhttp would read this by itself as soon as we return: keep it until the pump has looked at it. */
 		if (!conn->held)
@@ -441,6 +442,9 @@ void gate_on_sweep(void *arg)
 
 	while ((conn = first_older(server, CONN_IDLE, now_us, server->limits.idle_ms)))
 		gate_end(conn);
+	while (server->draining && (conn = first_older(server, CONN_IDLE, now_us, DRAIN_FIRST_US / 1000)))
+		gate_end(conn);
+	server_check_drained(server);
 	while ((conn = first_older(server, CONN_HEAD, now_us, server->limits.request_ms)))
 		refuse(conn, 408, "the request was not complete in time");
 	while ((conn = first_older(server, CONN_REFUSED, now_us, REFUSED_LINGER_MS)))

@@ -14,6 +14,7 @@
 enum conn_state { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_HANDLING, CONN_REFUSED, CONN_STATES };
 
 #define LISTENERS_MAX 8
+#define DRAIN_FIRST_US 1000000       /* a drain waits so long for the first request of a connection that has just come */
 #define CONN_MAGIC 0x434f4e4eu
 #define REQUEST_MAGIC 0x48545251u
 
@@ -24,6 +25,7 @@ struct conn {
 	TAILQ_ENTRY(conn) link;          /* in server->conns[state], oldest entry into the state first */
 	enum conn_state state;
 	int64_t since_us;                /* entry into the state; for HEAD and BODY: the request's first byte */
+	bool served;                     /* has had an answer: its client knows that the connection may end between two requests */
 	bool ready;                      /* registered with evhttp: its end is heard of */
 	bool counted;                    /* in server->counted: settled, and not refused */
 	bool pump_queued, pumping;

@@ -80,6 +80,30 @@ int http_listen(const char *address, int *fd, struct errbuf *e)
 	return code;
 }
 
+/*
+ * SO_REUSEPORT comes to fd only now, after it was bound alone: two hosts that are given one address by mistake do not share it unnoticed. Whoever
+ * binds there must be of the same user.
+ */
+int http_listen_beside(int fd, int *beside, struct errbuf *e)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t n = sizeof address;
+	int on = 1;
+
+	if (getsockname(fd, (struct sockaddr *)&address, &n) || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on))
+		return err_set(e, ERR_IO, "share a listening address: %s", strerror(errno));
+	int s = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) || setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) ||
+	    bind(s, (struct sockaddr *)&address, n) || listen(s, 4096)) {
+		int code = err_set(e, ERR_IO, "share a listening address: %s", strerror(errno));
+		if (s >= 0)
+			close(s);
+		return code;
+	}
+	*beside = s;
+	return 0;
+}
+
 uint16_t http_listen_port(int fd)
 {
 	struct sockaddr_storage address = { 0 };
@@ -119,6 +143,18 @@ static void end_group(struct http_server *server, enum conn_state state)
 		gate_end(conn);
 }
 
+/* What has just connected is about to ask: its request is answered still. */
+static void end_served(struct http_server *server)
+{
+	struct conn *conn, *next;
+
+	for (conn = TAILQ_FIRST(&server->conns[CONN_IDLE]); conn; conn = next) {
+		next = TAILQ_NEXT(conn, link);
+		if (conn->ready && conn->served)
+			gate_end(conn);
+	}
+}
+
 static void server_on_drained(void *arg)
 {
 	struct http_server *server = arg;
@@ -130,8 +166,14 @@ static void server_on_drained(void *arg)
 
 void server_check_drained(struct http_server *server)
 {
+	const struct conn *conn;
+
 	if (!server->draining || server->drained_queued || server->requests || !server->drained)
 		return;
+	int64_t now_us = clock_monotonic_us();
+	TAILQ_FOREACH(conn, &server->conns[CONN_IDLE], link)
+		if (!conn->served && now_us - conn->since_us < DRAIN_FIRST_US)
+			return; /* the sweep looks again */
 	if (!TAILQ_EMPTY(&server->conns[CONN_HEAD]) || !TAILQ_EMPTY(&server->conns[CONN_HANDLING]))
 		return;
 	server->drained_queued = true;
@@ -145,7 +187,7 @@ void http_server_drain(struct http_server *server, void (*drained)(void *arg), v
 	server->drained_arg = arg;
 	while (server->listener_count)
 		evhttp_del_accept_socket(server->http, server->listeners[--server->listener_count]);
-	end_group(server, CONN_IDLE);
+	end_served(server);
 	server_check_drained(server);
 }
 

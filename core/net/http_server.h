@@ -39,6 +39,8 @@ struct http_server_options {
 struct http_server *http_server_new(const struct http_server_options *options);
 /* Open a listening socket on "127.0.0.1:8080", "[::1]:0", "localhost:80". No server needed: the master opens, workers inherit. */
 MUST_CHECK int http_listen(const char *address, int *fd, struct errbuf *e);
+/* Another listening socket on the address of fd: the kernel spreads connections over them. */
+MUST_CHECK int http_listen_beside(int fd, int *beside, struct errbuf *e);
 /* Accept from a listening socket (its own copy of the descriptor; fd stays the caller's). */
 MUST_CHECK int http_server_accept(struct http_server *server, int fd, struct errbuf *e);
 uint16_t http_listen_port(int fd);

@@ -15,7 +15,6 @@
 #include "run/registry.h"
 
 #define CELL_EXIT_CPU 72        /* core/cell/exits.h: C code used the slice's processor time up */
-#define ACTIVE_MAX 256          /* cells that compute at the same time */
 #define LOGS_OWED_MAX 1000      /* log rows kept for the next commit */
 
 /* ---- leaving a cell ---- */
@@ -583,4 +582,5 @@ void engine_schedule(struct engine *engine)
 			run_move(run, LIST_STARVED);
 		}
 	}
+	claim_more(engine);
 }

@@ -45,6 +45,7 @@ struct tenant *engine_tenant(struct engine *engine, struct str name)
 	tenant->name = mem_copy(name);
 	tenant->signals_seen = -1;
 	queue_init_tenant(&tenant->queue);
+	tenant->weight = WEIGHT_OTHERWISE;
 	HASH_ADD_KEYPTR(hh, engine->tenants, tenant->name, name.n, tenant);
 	return tenant;
 }
@@ -281,11 +282,13 @@ static void declare_metrics(struct engine *engine)
 	engine->effect_seconds = metric_declare(m, METRIC_HISTOGRAM, "perigee_effect_seconds", "From an effect's frame to its delivery",
 	                                        (const char *[]){ "effect", NULL }, metric_seconds_buckets);
 	engine->event_lag = metric_declare(m, METRIC_GAUGE, "perigee_event_lag_seconds", "Age of the oldest event that is not dispatched", NULL, NULL);
+	metric_combine(engine->event_lag, COMBINE_MOST);
 	metric_set(engine->event_lag, 0, NULL);
 	engine->schedule_slots = metric_declare(m, METRIC_COUNTER, "perigee_schedule_slots_total", "Slots of schedules by what became of them",
 	                                        (const char *[]){ "status", NULL }, NULL);
 	engine->schedule_idle = metric_declare(m, METRIC_COUNTER, "perigee_schedule_idle_total", "Alarms: the last slots of a schedule did nothing",
 	                                       (const char *[]){ "agent", "capability", NULL }, NULL);
+	shares_declare(engine);
 	engine->replays_total = metric_declare(m, METRIC_COUNTER, "perigee_replays_total", "Activations that replayed a journal", NULL, NULL);
 }
 
@@ -297,12 +300,15 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	TAILQ_INIT(&engine->residents);
 	TAILQ_INIT(&engine->settling);
 	TAILQ_INIT(&engine->lonely);
+	TAILQ_INIT(&engine->to_mark);
+	engine->workers_alive = options->workers ? options->workers : 1;
 	engine->adoptions_end = &engine->adoptions;
 	uuid_format(uuid_new(&clock_system, options->rng), engine->owner);
 	declare_metrics(engine);
 	engine->deliveries = deliveries_new(engine);
 	timer_init(&engine->timer, options->loop, on_timer, engine);
 	timer_init(&engine->sweep, options->loop, on_sweep, engine);
+	timer_init(&engine->claim_timer, options->loop, claiming_on_timer, engine);
 	timer_init(&engine->settle, options->loop, settling_on_timer, engine);
 	timer_init(&engine->due, options->loop, due_on_timer, engine);
 	struct cells_options cells = {
@@ -317,6 +323,7 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 		return code;
 	}
 	timer_start_us(&engine->sweep, SWEEP_US);
+	timer_start_us(&engine->claim_timer, 0);
 	*out = engine;
 	return 0;
 }
@@ -349,6 +356,7 @@ void engine_free(struct engine *engine)
 	deliveries_free(engine->deliveries);
 	timer_fini(&engine->timer);
 	timer_fini(&engine->sweep);
+	timer_fini(&engine->claim_timer);
 	timer_fini(&engine->settle);
 	timer_fini(&engine->due);
 	free(engine->timers);

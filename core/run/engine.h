@@ -25,7 +25,8 @@ struct engine_options {
 	int64_t stem_idle_ms;                /* a stem of a bundle that is live nowhere goes after so long without a cell; 0: a minute */
 	bool keeps_schedules;                /* serves: schedules fire here, dead hand-offs are started again here */
 	int64_t children_max;                /* unfinished children of a run; 0: 1000 */
-	int64_t runs_per_tenant_max;         /* unfinished runs; more are refused with ERR_LIMIT */
+	int64_t runs_per_tenant_max;         /* unfinished runs; more are refused with ERR_LIMIT; a tenant may have a limit of its own */
+	size_t workers;                      /* of this host; 0: this process is alone */
 };
 
 MUST_CHECK int engine_new(const struct engine_options *options, struct engine **out, struct errbuf *e);
@@ -93,5 +94,7 @@ void engine_look(struct engine *engine, struct str tenant);
 
 /* Take over unfinished runs whose owner is gone (start-up, and every few seconds). */
 void engine_recover(struct engine *engine);
+/* Bring the metrics of tenants up to date: before a scrape, and now and then. */
+void engine_measure(struct engine *engine);
 struct engine_counts { size_t running, waiting, cells, tenants, live /* tenants with a bundle */; };
 struct engine_counts engine_counts(const struct engine *engine);

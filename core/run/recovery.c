@@ -70,6 +70,7 @@ static void adoption_end(struct adoption *adoption)
 	store_tx_free(adoption->rows);
 	free(adoption);
 	engine->adopting--;
+	engine->adoptions_pending--;
 	adopt_next(engine);
 }
 
@@ -176,6 +177,7 @@ void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id)
 	adoption->engine = engine;
 	adoption->tenant = tenant;
 	strncpy(adoption->id, id, sizeof adoption->id - 1);
+	engine->adoptions_pending++;
 	*engine->adoptions_end = adoption;
 	engine->adoptions_end = &adoption->next;
 	adopt_next(engine);

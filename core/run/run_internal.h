@@ -7,6 +7,7 @@
  *   settling.c   when a run rests                    queue.c      whose run is next
  *   forking.c    fork and retry                      continuing.c continue_as_new
  *   replaying.c  journals against other scripts      bodies.c     long outcomes, once
+ *   shares.c     what each tenant may have            claiming.c   runs that nobody owns
  *   ending.c     done, failed, stuck, cancelled      recovery.c   take over what a dead process owned
  */
 #pragma once
@@ -44,6 +45,12 @@ struct tenant {
 	size_t due_busy;                   /* reads and writes under way about what is due */
 	bool due_moved;                    /* some of it was done */
 	struct tenant_queue queue;
+	int64_t weight, concurrency, runs_most; /* as the platform says; 0: no limit of its own */
+	size_t backlog;                    /* runs in the store without an owner, when it was looked at last */
+	bool overflowing;                  /* there may be such runs: new ones go behind them */
+	bool to_mark;                      /* on engine->to_mark: its row in tenant_ready is to be made or marked */
+	TAILQ_ENTRY(tenant) mark_link;
+	size_t told_queued, told_computing, told_backlog; /* to the metrics */
 	UT_hash_handle hh;
 };
 
@@ -209,7 +216,15 @@ struct engine {
 	struct deliveries *deliveries;
 	void (*emitted)(void *arg, const char *tenant);
 	void *emitted_arg;
+	size_t adoptions_pending;          /* these and the ones that are to be read */
 	struct run_queue queue;
+	struct timer claim_timer;
+	TAILQ_HEAD(, tenant) to_mark;
+	bool marking, claiming, claimable; /* a transaction of marks, a round of claims is under way; the last round found runs */
+	size_t swept;                      /* tenants looked at for runs that nobody marked */
+	bool shares_reading;
+	int64_t shares_read_us;            /* monotonic */
+	size_t workers_alive;              /* on this store, this one included */
 	struct run_list_head residents, settling;
 	size_t active;                     /* runs with a cell */
 	size_t residents_count;
@@ -221,6 +236,7 @@ struct engine {
 	void *drained_arg;
 	struct loop_item jump;
 	struct metric *runs_total, *runs_active, *runs_waiting, *effects_total, *effect_seconds, *replays_total, *event_lag;
+	struct metric *queue_length, *tenant_active, *tenant_backlog, *tenant_weight, *tenant_concurrency;
 };
 
 /* engine.c */
@@ -247,15 +263,29 @@ struct run_birth {
 	struct str subject;
 	const json_t *input, *spec_start;
 	int64_t parent_effect, depth, now_us;
+	bool unowned;                      /* any worker may claim it: run_offer when it is on disk, not run_admit */
 	struct live_bundle *bundle;        /* held by the caller until the run is admitted: another may go live meanwhile */
 };
 bool tenant_is_full(const struct engine *engine, const struct tenant *tenant); /* no more unfinished runs */
+size_t tenant_unfinished(const struct tenant *tenant); /* its unfinished runs, of all workers, as far as it is known here */
 void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_birth *birth, enum store_expect expect);
-struct run *run_admit(struct engine *engine, const struct run_birth *birth);  /* after its row is on disk: into memory and the queue */
+/* After its row is on disk: into memory and the queue. NULL: it has no owner, it is offered to all workers. */
+struct run *run_admit(struct engine *engine, const struct run_birth *birth);
 int capability_check(const json_t *manifest, const char *agent, const char *capability, json_t **input, json_t *errors, struct errbuf *e);
 void event_committed(struct issued *issued);           /* of events.emit */
 void event_emitted(struct engine *engine, struct tenant *tenant, struct str id, struct str type); /* it is on disk */
+/* shares.c */
+void shares_declare(struct engine *engine);            /* metrics */
+void shares_read(struct engine *engine);               /* what each tenant may have, every two seconds at most */
+int64_t tenant_runs_most(const struct engine *engine, const struct tenant *tenant); /* 0: no limit */
+/* claiming.c */
+bool run_is_left_to_all(const struct engine *engine, const struct tenant *tenant); /* is a new run born without an owner? */
+void run_offer(struct engine *engine, struct tenant *tenant); /* a run without owner is on disk */
+void tenant_mark_ready(struct engine *engine, struct tenant *tenant);
+void claim_more(struct engine *engine);                /* there is room in the queue: take runs from the store, if any are known there */
+void claiming_on_timer(void *arg);
 /* activation.c */
+#define ACTIVE_MAX 256                                 /* cells that compute at the same time */
 void engine_schedule(struct engine *engine);           /* start what may start */
 void run_activate(struct run *run);
 void recorded_add(struct run *run, uint32_t effect, const char *name, const char *digest); /* the cell will issue it: its outcome is sent */

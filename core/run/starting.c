@@ -48,8 +48,13 @@ int capability_check(const json_t *manifest, const char *agent, const char *capa
 
 bool tenant_is_full(const struct engine *engine, const struct tenant *tenant)
 {
-	int64_t most = engine->options.runs_per_tenant_max;
-	return most && (int64_t)(tenant->runs + tenant->starting) >= most;
+	int64_t most = tenant_runs_most(engine, tenant);
+	return most && (int64_t)tenant_unfinished(tenant) >= most;
+}
+
+size_t tenant_unfinished(const struct tenant *tenant)
+{
+	return tenant->runs + tenant->starting + tenant->backlog;
 }
 
 void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_birth *birth, enum store_expect expect)
@@ -58,19 +63,24 @@ void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_
 	if (spec)
 		json_put_text(spec, "spec", birth->spec);
 	char *subject = birth->subject.p ? mem_copy(birth->subject) : NULL;
+	const char *owner = birth->unowned ? NULL : engine->owner;
 	const char *digest = birth->bundle->digest;
 	if (birth->parent)
 		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjitiit", birth->id, birth->agent, birth->capability, digest, "queued",
-		             birth->input, subject, birth->event, spec, birth->now_us, birth->parent, birth->parent_effect, birth->depth, engine->owner);
+		             birth->input, subject, birth->event, spec, birth->now_us, birth->parent, birth->parent_effect, birth->depth, owner);
 	else
 		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjinnit", birth->id, birth->agent, birth->capability, digest, "queued",
-		             birth->input, subject, birth->event, spec, birth->now_us, birth->depth, engine->owner);
+		             birth->input, subject, birth->event, spec, birth->now_us, birth->depth, owner);
 	free(subject);
 	json_decref(spec);
 }
 
 struct run *run_admit(struct engine *engine, const struct run_birth *birth)
 {
+	if (birth->unowned) {
+		run_offer(engine, birth->tenant);
+		return NULL;
+	}
 	struct run *run = engine_find_run(engine, str_of(birth->tenant->name), str_of(birth->id));
 	if (run)
 		return run;
@@ -99,6 +109,7 @@ struct start {
 	struct tenant *tenant;
 	struct live_bundle *bundle;        /* held: of the time of the request */
 	bool counted;                      /* in tenant->starting */
+	bool unowned;
 	char id[UUID_TEXT_SIZE];
 	char *agent, *capability, *subject, *event, *spec, *key;
 	json_t *input, *spec_start, *errors;
@@ -141,7 +152,7 @@ static struct run_birth birth_of(const struct start *start)
 	return (struct run_birth){
 		.tenant = start->tenant, .id = start->id, .agent = start->agent, .capability = start->capability, .event = start->event,
 		.spec = start->spec, .subject = str_of(start->subject), .input = start->input, .spec_start = start->spec_start,
-		.now_us = start->now_us, .bundle = start->bundle,
+		.now_us = start->now_us, .bundle = start->bundle, .unowned = start->unowned,
 	};
 }
 
@@ -203,6 +214,7 @@ static void start_on_written(struct store_tx *tx, int code, void *arg)
 
 static void start_insert(struct start *start)
 {
+	start->unowned = run_is_left_to_all(start->engine, start->tenant);
 	struct run_birth birth = birth_of(start);
 	struct store_tx *tx = store_tx_new(start->engine->options.store, str_of(start->tenant->name));
 	if (start->key)
@@ -226,7 +238,8 @@ static int start_check(struct start *start, const struct run_request *request)
 			return code;
 	}
 	if (tenant_is_full(engine, start->tenant))
-		return err_set(&start->e, ERR_LIMIT, "tenant %s has %zu unfinished runs, its limit", start->tenant->name, start->tenant->runs);
+		return err_set(&start->e, ERR_LIMIT, "tenant %s has %zu unfinished runs, its limit", start->tenant->name,
+		               tenant_unfinished(start->tenant));
 	return 0;
 }
 
