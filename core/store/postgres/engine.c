@@ -1,4 +1,5 @@
 /* The PostgreSQL engine: opening, closing, and what the shell asks of it. See postgres.h. */
+#include "store/postgres/dump.h"
 #include "store/postgres/postgres.h"
 
 #include "base/ids.h"
@@ -344,6 +345,32 @@ static void engine_submit(void *impl, struct store_tx *tx)
 	queue_put(tx->write ? &engine->writes : &engine->reads, tx);
 }
 
+/* -- whole tenants -------------------------------------------------------------------------------------------------------- */
+
+static int engine_dump(void *impl, struct str tenant, struct dump_writer *w, struct errbuf *e)
+{
+	struct postgres *engine = impl;
+
+	return postgres_dump_tenant(&engine->shared.place, tenant, w, e);
+}
+
+static int engine_load(void *impl, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e)
+{
+	struct postgres *engine = impl;
+	int code = postgres_load_tenant(&engine->shared.place, tenant, r, with_keys, e);
+
+	if (code == 0 && tenant.n > 0)
+		tenants_learn(engine, tenant);
+	return code;
+}
+
+static int engine_tenant_delete(void *impl, struct str tenant, struct errbuf *e)
+{
+	struct postgres *engine = impl;
+
+	return postgres_tenant_delete(&engine->shared.place, tenant, e);
+}
+
 const struct store_engine store_engine_postgres = {
 	.scheme = "postgres",
 	.statements = postgres_statements,
@@ -353,6 +380,9 @@ const struct store_engine store_engine_postgres = {
 	.tenant_create = tenant_create,
 	.tenant_exists = tenant_exists,
 	.tenant_names = tenant_names,
+	.dump = engine_dump,
+	.load = engine_load,
+	.tenant_delete = engine_tenant_delete,
 	.owner_register = owner_register,
 	.owner_is_alive = owner_is_alive,
 	.lease = lease,
