@@ -1,10 +1,13 @@
-/* perigee tenant: make and list tenants. */
+/* perigee tenant: make and list tenants, say what each may have. */
 #include "base/ids.h"
 #include "cli/commands.h"
 #include "cli/host.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define WEIGHT_MOST 10000
 
 static int
 create(struct host *host, const char *name, const char *title)
@@ -19,14 +22,124 @@ create(struct host *host, const char *name, const char *title)
 	return EXIT_DONE;
 }
 
-static int
-list(struct host *host)
+static void
+print_limit(int64_t limit, const char *otherwise)
 {
-	json_t *names = store_tenant_names(host->store), *name;
+	if (limit)
+		printf("  %11lld", (long long)limit);
+	else
+		printf("  %11s", otherwise);
+}
+
+/* Every tenant as {tenant, title, weight, concurrency, runs}; NULL with e. */
+static json_t *
+read_all(struct host *host, struct errbuf *e)
+{
+	json_t *all = json_array();
+	char *after = mem_copy(STR(""));
+	size_t rows;
+
+	do {
+		struct store_tx *tx = store_tx_new(host->store, STR(""));
+		store_tx_add(tx, STATEMENT_tenant_limits_list, STORE_ANY, "ti", after, INT64_C(200));
+		int code = store_read_now(tx, e);
+		const struct store_result *r = code ? NULL : store_tx_result(tx, 0);
+		rows = r ? r->rows : 0;
+		for (size_t i = 0; i < rows; i++) {
+			json_t *row = json_object();
+			json_put_str(row, "tenant", store_text(r, i, 0));
+			json_put_str(row, "title", store_text(r, i, 1));
+			json_put_int(row, "weight", store_int(r, i, 3));
+			json_put_int(row, "concurrency", store_int(r, i, 4));
+			json_put_int(row, "runs", store_int(r, i, 5));
+			json_array_append_new(all, row);
+		}
+		free(after);
+		after = rows ? mem_copy(store_text(r, rows - 1, 0)) : NULL;
+		store_tx_free(tx);
+		if (code) {
+			json_decref(all);
+			return NULL;
+		}
+	} while (rows);
+	return all;
+}
+
+static int
+list(struct host *host, bool json)
+{
+	struct errbuf e;
+	json_t *all = read_all(host, &e), *row;
 	size_t index;
-	json_array_foreach(names, index, name)
-		puts(json_string_value(name));
-	json_decref(names);
+
+	if (!all)
+		return cli_fail(EXIT_NO_HOST, "%s", e.text);
+	if (!json && json_array_size(all))
+		printf("%-30s  %6s  %11s  %11s\n", "tenant", "weight", "concurrency", "runs");
+	json_array_foreach(all, index, row) {
+		if (json) {
+			char *text = json_to_text(row);
+			printf("%s\n", text);
+			free(text);
+			continue;
+		}
+		printf("%-30s  %6lld", json_string_value(json_member(row, "tenant")), (long long)json_member_int(row, "weight", 0));
+		print_limit(json_member_int(row, "concurrency", 0), "-");
+		print_limit(json_member_int(row, "runs", 0), "-");
+		printf("\n");
+	}
+	json_decref(all);
+	return EXIT_DONE;
+}
+
+/* A limit as it was typed: false when it is none; "none" is 0. */
+static bool
+read_limit(const char *text, int64_t least, int64_t most, bool may_be_none, int64_t *out)
+{
+	*out = 0;
+	return (may_be_none && strcmp(text, "none") == 0) || str_to_int(str_of(text), least, most, out);
+}
+
+struct limits {
+	const char *weight, *concurrency, *runs;
+};
+
+static int
+set(struct host *host, const char *name, const struct limits *limits)
+{
+	struct errbuf e;
+	int64_t weight = 0, concurrency = 0, runs = 0;
+
+	if (!limits->weight && !limits->concurrency && !limits->runs)
+		return cli_fail(EXIT_USAGE, "perigee tenant set NAME takes --weight, --concurrency or --runs");
+	if (limits->weight && !read_limit(limits->weight, 1, WEIGHT_MOST, false, &weight))
+		return cli_fail(EXIT_USAGE, "--weight %s is not a whole number from 1 to %d", limits->weight, WEIGHT_MOST);
+	if (limits->concurrency && !read_limit(limits->concurrency, 1, 1000000, true, &concurrency))
+		return cli_fail(EXIT_USAGE, "--concurrency %s is not a whole number from 1 to 1000000, or none", limits->concurrency);
+	if (limits->runs && !read_limit(limits->runs, 1, 100000000, true, &runs))
+		return cli_fail(EXIT_USAGE, "--runs %s is not a whole number from 1 to 100000000, or none", limits->runs);
+	char types[] = "tiii";
+	struct store_tx *tx = store_tx_new(host->store, STR(""));
+	/* which of them are given is in the type letters: n is null, and takes no argument */
+	int64_t given[3];
+	size_t count = 0;
+	if (limits->weight)
+		given[count++] = weight;
+	if (limits->concurrency)
+		given[count++] = concurrency;
+	if (limits->runs)
+		given[count++] = runs;
+	types[1] = limits->weight ? 'i' : 'n';
+	types[2] = limits->concurrency ? 'i' : 'n';
+	types[3] = limits->runs ? 'i' : 'n';
+	store_tx_add(tx, STATEMENT_tenant_set_limits, STORE_MUST, types, name, given[0], count > 1 ? given[1] : 0, count > 2 ? given[2] : 0);
+	int code = store_write_now(tx, &e);
+	store_tx_free(tx);
+	if (code == ERR_CONFLICT)
+		return cli_fail(EXIT_USAGE, "no tenant \"%s\"; perigee tenant create %s makes it", name, name);
+	if (code)
+		return cli_fail(EXIT_NO_HOST, "%s", e.text);
+	printf("tenant %s: a host that serves takes this up within seconds\n", name);
 	return EXIT_DONE;
 }
 
@@ -34,29 +147,42 @@ static int
 run(const struct command *command, int argc, char **argv)
 {
 	const char *config = NULL, *title = NULL;
+	struct limits limits = { 0 };
 	struct setting_flags flags = { 0 };
 	struct words words;
+	bool json = false;
 	const struct option options[] = {
-		{ "--title", "TEXT", "with create: what people call it", &title, NULL, NULL }, OPTION_CONFIG(config), OPTION_STORE, { 0 },
+		{ "--title", "TEXT", "with create: what people call it", &title, NULL, NULL },
+		{ "--weight", "N", "with set: its part of the cells when all tenants want some (100)", &limits.weight, NULL, NULL },
+		{ "--concurrency", "N", "with set: computing cells at most, over all workers; none: no limit", &limits.concurrency, NULL, NULL },
+		{ "--runs", "N", "with set: unfinished runs at most; none: limits.runs_per_tenant", &limits.runs, NULL, NULL },
+		{ "--json", NULL, "with list: one object a line", NULL, &json, NULL },
+		OPTION_CONFIG(config), OPTION_STORE, { 0 },
 	};
 	int code = options_parse(command, options, &flags, argc, argv, 1, 2, &words);
 	if (code >= 0)
 		return code;
-	bool creating = strcmp(words.items[0], "create") == 0;
-	if (!creating && strcmp(words.items[0], "list") != 0)
-		return cli_fail(EXIT_USAGE, "perigee tenant create NAME, or perigee tenant list; not '%s'", words.items[0]);
-	if (creating != (words.count == 2))
-		return cli_fail(EXIT_USAGE, "usage: perigee tenant %s", creating ? "create NAME" : "list");
+	bool creating = strcmp(words.items[0], "create") == 0, listing = strcmp(words.items[0], "list") == 0;
+	if (!creating && !listing && strcmp(words.items[0], "set") != 0)
+		return cli_fail(EXIT_USAGE, "perigee tenant create NAME, set NAME, or list; not '%s'", words.items[0]);
+	if (listing == (words.count == 2))
+		return cli_fail(EXIT_USAGE, "usage: perigee tenant %s%s", words.items[0], listing ? "" : " NAME");
 
 	struct settings settings;
 	struct host host;
-	struct host_options host_options = { .without_engine = true, .read_only = !creating };
+	struct host_options host_options = { .without_engine = true, .read_only = listing };
 	code = host_begin(config, &flags, host_options, &settings, &host);
 	if (code >= 0)
 		return code;
-	code = creating ? create(&host, words.items[1], title) : list(&host);
+	if (listing)
+		code = list(&host, json);
+	else
+		code = creating ? create(&host, words.items[1], title) : set(&host, words.items[1], &limits);
 	host_end(&settings, &host);
 	return code;
 }
 
-const struct command command_tenant = { "tenant", "create NAME | list [OPTIONS]", "Make and list tenants", NULL, run };
+const struct command command_tenant = {
+	"tenant", "create NAME | set NAME | list [OPTIONS]", "Make and list tenants, say what each may have",
+	"set: a tenant of weight 300 starts three times as many runs as one of 100 while both have some to start.", run,
+};
