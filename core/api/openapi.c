@@ -258,6 +258,7 @@ static json_t *tags(void)
 		{ "Records", "JSON documents of declared kinds, with versions and history." },
 		{ "Evidence", "What is known about a deal, with the customer's words and where they stand." },
 		{ "Approvals", "Questions that a run asks a person." },
+		{ "Outcomes", "Requests to other hosts that a crash cut off: what became of them." },
 		{ "Events", "CloudEvents 1.0." },
 		{ "Schedules", "What fires by the clock." },
 	};

@@ -19,7 +19,7 @@ const struct route routes[] = {
 	      .flags = ROUTE_OWN_KEY, .status = 202, .takes = "Document", .answers = "Started"),
 
 	ROUTE("GET", "/v1/runs", RUNS_READ, handle_list_runs, "listRuns", "Runs, newest first", .flags = ROUTE_LIST, .answers = "RunList",
-	      .query = "agent capability status subject"),
+	      .query = "agent capability status subject waiting_for"),
 	ROUTE("GET", "/v1/runs/{run}", RUNS_READ, handle_get_run, "getRun", "One run", .answers = "Run"),
 	ROUTE("GET", "/v1/runs/{run}/journal", RUNS_READ, handle_run_journal, "getRunJournal", "Outcomes that a run's script has seen, in order",
 	      .flags = ROUTE_LIST, .answers = "JournalList"),
@@ -60,6 +60,12 @@ const struct route routes[] = {
 	      .answers = "Schedule"),
 	ROUTE("POST", "/v1/schedules/{schedule}/fire", AGENTS_CALL, handle_fire_schedule, "fireSchedule", "Fire now, whatever the clock says",
 	      .status = 202, .answers = "Schedule"),
+
+	ROUTE("GET", "/v1/outcomes", RUNS_READ, handle_list_outcomes, "listOutcomes", "Effects whose outcome nobody knows, and what was decided",
+	      .flags = ROUTE_LIST, .answers = "UnknownOutcomeList", .query = "status"),
+	ROUTE("GET", "/v1/outcomes/{run}/{effect}", RUNS_READ, handle_get_outcome, "getOutcome", "One of them: its last attempt", .answers = "UnknownOutcome"),
+	ROUTE("POST", "/v1/outcomes/{run}/{effect}", RUNS_WRITE, handle_decide_outcome, "decideOutcome", "Say what became of it", .takes = "OutcomeDecision",
+	      .answers = "UnknownOutcome"),
 
 	ROUTE("POST", "/v1/events", EVENTS_WRITE, handle_post_event, "postEvent", "Hand in a CloudEvent; agents that listen for its type run", .status = 202,
 	      .takes = "CloudEvent", .answers = "Accepted"),

@@ -66,6 +66,19 @@ static bool check_status(struct call *call, const char *status)
 	return false;
 }
 
+static bool check_waiting_for(struct call *call, const char *kind)
+{
+	static const char *const known[] = { "timer", "signal", "approval", "child", "outcome" };
+
+	for (size_t i = 0; kind && i < sizeof known / sizeof *known; i++)
+		if (strcmp(kind, known[i]) == 0)
+			return true;
+	if (!kind)
+		return true;
+	call_fail(call, ERR_INVALID, "waiting_for is one of timer, signal, approval, child, outcome");
+	return false;
+}
+
 void handle_list_runs(struct call *call)
 {
 	static const struct flow_step steps[] = { { "ask", step_ask, 0 }, { "answer", step_answer_list, 0 }, { NULL, NULL, 0 } };
@@ -78,13 +91,14 @@ void handle_list_runs(struct call *call)
 
 	call->state = limit;
 	call->state_free = free;
-	if (!call_limit(call, limit) || !check_status(call, call_query(call, "status")))
+	if (!call_limit(call, limit) || !check_status(call, call_query(call, "status")) || !check_waiting_for(call, call_query(call, "waiting_for")))
 		return;
 	query.limit = *limit;
 	query.agent = str_of(call_query(call, "agent"));
 	query.capability = str_of(call_query(call, "capability"));
 	query.status = str_of(call_query(call, "status"));
 	query.subject = str_of(call_query(call, "subject"));
+	query.waiting_for = str_of(call_query(call, "waiting_for"));
 	code = runs_tx_list(call_tx(call), &query, &op, &e);
 	if (code)
 		call_fail(call, code, "%s", e.text);
@@ -99,6 +113,7 @@ static enum flow_result step_ask_run(struct flow *flow)
 	struct call *call = flow->owner;
 
 	runs_tx_get(call_tx(call), call_param(call, 0));
+	runs_tx_waits(call->tx, call_param(call, 0));
 	return call_read(call);
 }
 
@@ -112,6 +127,7 @@ static enum flow_result step_answer_run(struct flow *flow)
 	run = run_object(call, 0);
 	if (!run)
 		return fail_unknown_run(call);
+	json_put(run, "waiting_for", runs_waits_json(store_tx_result(call->tx, 1)));
 	call_reply(call, 200, run);
 	return FLOW_DONE;
 }

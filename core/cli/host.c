@@ -1,6 +1,7 @@
 #include "cli/host.h"
 
 #include "base/log.h"
+#include "net/http_client.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -145,6 +146,19 @@ teardown_store(struct host *h)
 }
 
 static int
+setup_http(struct host *h, struct errbuf *e)
+{
+	struct http_client_options options = { .loop = h->loop, .egress = h->settings->egress };
+	return h->options.without_engine ? 0 : http_client_new(&options, &h->http, e);
+}
+
+static void
+teardown_http(struct host *h)
+{
+	http_client_free(h->http);
+}
+
+static int
 setup_engine(struct host *h, struct errbuf *e)
 {
 	const struct settings *s = h->settings;
@@ -153,7 +167,7 @@ setup_engine(struct host *h, struct errbuf *e)
 	struct engine_options options = {
 		.loop = h->loop, .store = h->store, .metrics = h->metrics, .clock = &h->clock, .rng = &h->rng,
 		.virtual_time = h->options.virtual_time ? &h->manual : NULL,
-		.cell_program = s->cell_program,
+		.http = h->http, .cell_program = s->cell_program,
 		.cell_memory_bytes = h->options.roomy ? 4 * s->cell_memory_bytes : s->cell_memory_bytes,
 		.cell_cpu_ms = h->options.roomy ? SPEC_CPU_MS : s->cell_cpu_ms,
 		.cell_wall_ms = h->options.roomy ? SPEC_WALL_MS : s->cell_wall_ms,
@@ -179,6 +193,7 @@ static const struct part {
 	{ "loop", setup_loop, teardown_loop },
 	{ "folder", setup_scratch, teardown_scratch },
 	{ "store", setup_store, teardown_store },
+	{ "http", setup_http, teardown_http },
 	{ "engine", setup_engine, teardown_engine },
 };
 #define PARTS (sizeof parts / sizeof *parts)

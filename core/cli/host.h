@@ -33,6 +33,7 @@ struct host {
 	char *scratch_folder;
 	char *store_url;
 	struct store *store;
+	struct http_client *http;
 	struct engine *engine;
 	size_t ready;               /* parts that are set up */
 };

@@ -3,6 +3,7 @@
 #include "cli/data.h"
 #include "cli/names.h"
 #include "cli/session.h"
+#include "store/runs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static const struct column log_columns[] = {
 };
 
 struct filters {
-	const char *agent, *capability, *status, *subject;
+	const char *agent, *capability, *status, *subject, *waiting_for;
 	bool json, journal, log;
 	int64_t limit;
 };
@@ -33,7 +34,11 @@ static int
 list_runs(struct host *host, const char *tenant, const struct filters *f)
 {
 	struct store_tx *tx = store_tx_new(host->store, str_of(tenant));
-	store_tx_add(tx, STATEMENT_run_list, STORE_ANY, "ititttt", INT64_MAX, "~", f->limit, f->agent, f->capability, f->status, f->subject);
+	if (f->waiting_for)
+		store_tx_add(tx, STATEMENT_run_list_waiting_for, STORE_ANY, "itittttt", INT64_MAX, "~", f->limit, f->agent, f->capability, f->status,
+		             f->subject, f->waiting_for);
+	else
+		store_tx_add(tx, STATEMENT_run_list, STORE_ANY, "ititttt", INT64_MAX, "~", f->limit, f->agent, f->capability, f->status, f->subject);
 	json_t *rows = data_read(tx, run_columns);
 	if (!rows)
 		return EXIT_NO_HOST;
@@ -41,6 +46,22 @@ list_runs(struct host *host, const char *tenant, const struct filters *f)
 	if (code < 0)
 		return data_print_list(rows, run_columns, f->json);
 	json_decref(rows);
+	return code;
+}
+
+/* What it waits for: kinds. */
+static int
+add_waits(struct host *host, const char *tenant, const char *id, json_t *run)
+{
+	struct errbuf e = { "" };
+	struct store_tx *tx = store_tx_new(host->store, str_of(tenant));
+	size_t op = runs_tx_waits(tx, str_of(id));
+	int code = store_read_now(tx, &e);
+	if (code)
+		cli_fail(EXIT_NO_HOST, "cannot read the store: %s", e.text);
+	else
+		json_put(run, "waiting_for", runs_waits_json(store_tx_result(tx, op)));
+	store_tx_free(tx);
 	return code;
 }
 
@@ -58,8 +79,12 @@ show_run(struct host *host, const char *tenant, const char *id, const struct fil
 	}
 	json_t *run = json_incref(json_array_get(rows, 0));
 	json_decref(rows);
-	if (!f->journal && !f->log)
-		return data_print_one(run, f->json);
+	if (!f->journal && !f->log) {
+		if (add_waits(host, tenant, id, run) == 0)
+			return data_print_one(run, f->json);
+		json_decref(run);
+		return EXIT_NO_HOST;
+	}
 
 	const struct column *columns = f->journal ? journal_columns : log_columns;
 	tx = store_tx_new(host->store, str_of(tenant));
@@ -113,6 +138,16 @@ is_status(const char *text)
 	return false;
 }
 
+static bool
+is_kind(const char *text)
+{
+	static const char *const known[] = { "timer", "signal", "approval", "child", "outcome" };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strcmp(text, known[i]) == 0)
+			return true;
+	return false;
+}
+
 static int
 run(const struct command *command, int argc, char **argv)
 {
@@ -124,6 +159,7 @@ run(const struct command *command, int argc, char **argv)
 		{ "--agent", "NAME", "only runs of this agent", &f.agent, NULL, NULL },
 		{ "--capability", "NAME", "only runs of this capability", &f.capability, NULL, NULL },
 		{ "--status", "STATUS", "queued, running, waiting, succeeded, failed, cancelled or stuck", &f.status, NULL, NULL },
+		{ "--waiting-for", "KIND", "timer, signal, approval, child or outcome", &f.waiting_for, NULL, NULL },
 		{ "--subject", "ID", "only runs about this (a deal)", &f.subject, NULL, NULL },
 		{ "--limit", "N", "at most so many, newest first (50)", &limit, NULL, NULL },
 		{ "--journal", NULL, "with RUN: its outcomes in order", NULL, &f.journal, NULL },
@@ -144,6 +180,8 @@ run(const struct command *command, int argc, char **argv)
 		return EXIT_USAGE;
 	if (f.status && !is_status(f.status))
 		return cli_fail(EXIT_USAGE, "no status %s; known: queued, running, waiting, succeeded, failed, cancelled, stuck", f.status);
+	if (f.waiting_for && !is_kind(f.waiting_for))
+		return cli_fail(EXIT_USAGE, "no kind of wait %s; known: timer, signal, approval, child, outcome", f.waiting_for);
 	if ((f.journal || f.log) && words.count == 0)
 		return cli_fail(EXIT_USAGE, "--journal and --log go with a run: perigee runs RUN --journal");
 

@@ -9,7 +9,7 @@
 
 #define CONFIG_FILE_MAX (1u << 20)
 
-enum setting_type { SETTING_TEXT, SETTING_COUNT, SETTING_DURATION, SETTING_SIZE, SETTING_TREE };
+enum setting_type { SETTING_TEXT, SETTING_COUNT, SETTING_DURATION, SETTING_SIZE, SETTING_TREE, SETTING_LIST };
 
 struct setting_row {
 	const char *path;          /* "cell.memory", as in perigee.lua */
@@ -40,6 +40,7 @@ static const struct setting_row rows[SETTINGS_ROWS] = {
 	{ "limits.connections", NULL, SETTING_COUNT, AT(limit_connections), "10000", 1, 1000000, NULL, false },
 	{ "limits.runs_per_tenant", NULL, SETTING_COUNT, AT(limit_runs_per_tenant), "1000", 1, 100000000, NULL, false },
 	{ "limits.metrics_tenants", NULL, SETTING_COUNT, AT(metrics_tenants), "100", 0, 100000, NULL, false },
+	{ "egress", NULL, SETTING_LIST, AT(egress), NULL, 0, 0, NULL, false },
 	{ "providers", NULL, SETTING_TREE, AT(providers), NULL, 0, 0, NULL, false },
 	{ "roles", NULL, SETTING_TREE, AT(roles), NULL, 0, 0, NULL, false },
 	{ "admin_key", "PERIGEE_ADMIN_KEY", SETTING_TEXT, AT(admin_key), NULL, 0, 0, NULL, true },
@@ -90,7 +91,7 @@ static int
 set_text(struct settings *s, const struct setting_row *row, const char *text, const char *origin, struct errbuf *e)
 {
 	s->origins[row - rows] = origin;
-	if (row->type == SETTING_TREE)
+	if (row->type == SETTING_TREE || row->type == SETTING_LIST)
 		return err_set(e, ERR_INVALID, "%s: must be a table", row->path);
 	if (row->type != SETTING_TEXT)
 		return set_number(s, row, text, e);
@@ -200,6 +201,23 @@ resolve_tree(const json_t *value)
 	return json_deep_copy(value);
 }
 
+/* Texts; an empty table may come as an object. */
+static int
+set_list(struct settings *s, const struct setting_row *row, const json_t *value, struct errbuf *e)
+{
+	json_t **at = field(s, row), *item;
+	size_t i;
+	bool good = json_is_array(value) || (json_is_object(value) && json_object_size(value) == 0);
+
+	json_array_foreach(value, i, item)
+		good = good && json_is_string(item);
+	if (!good)
+		return err_set(e, ERR_INVALID, "%s: must be a list of texts: { \"https://api.example.com\" }", row->path);
+	json_decref(*at);
+	*at = json_is_array(value) ? json_incref((json_t *)(uintptr_t)value) : json_array();
+	return 0;
+}
+
 static int
 set_value(struct settings *s, const struct setting_row *row, const json_t *value, struct errbuf *e)
 {
@@ -214,6 +232,8 @@ set_value(struct settings *s, const struct setting_row *row, const json_t *value
 		*at = json_is_object(value) ? json_incref((json_t *)(uintptr_t)value) : json_object();
 		return 0;
 	}
+	if (row->type == SETTING_LIST)
+		return set_list(s, row, value, e);
 	if (json_is_string(value)) {
 		if (strlen(json_string_value(value)) != json_string_length(value))
 			return err_set(e, ERR_INVALID, "%s: has a NUL byte", row->path);
@@ -423,6 +443,7 @@ settings_read(const char *config, const struct setting_flags *flags, struct sett
 	*out = (struct settings){ 0 };
 	out->providers = json_object();
 	out->roles = json_object();
+	out->egress = json_array();
 	for (size_t i = 0; i < SETTINGS_ROWS; i++) {
 		out->origins[i] = "default";
 		if (rows[i].otherwise && (code = set_text(out, &rows[i], rows[i].otherwise, "default", e)))
@@ -445,7 +466,7 @@ settings_free(struct settings *s)
 	for (size_t i = 0; i < SETTINGS_ROWS; i++) {
 		if (rows[i].type == SETTING_TEXT)
 			free(*(char **)field(s, &rows[i]));
-		else if (rows[i].type == SETTING_TREE)
+		else if (rows[i].type == SETTING_TREE || rows[i].type == SETTING_LIST)
 			json_decref(*(json_t **)field(s, &rows[i]));
 	}
 	free(s->config);
@@ -463,7 +484,7 @@ settings_equal(const struct settings *a, const struct settings *b)
 			const char *p = *(char **)x, *q = *(char **)y;
 			if (!p != !q || (p && strcmp(p, q) != 0))
 				return false;
-		} else if (rows[i].type == SETTING_TREE) {
+		} else if (rows[i].type == SETTING_TREE || rows[i].type == SETTING_LIST) {
 			if (!json_equal(*(json_t **)x, *(json_t **)y))
 				return false;
 		} else if (*(int64_t *)x != *(int64_t *)y) {
@@ -487,7 +508,7 @@ settings_write(const struct settings *s, struct buf *out)
 	for (size_t i = 0; i < SETTINGS_ROWS; i++) {
 		const struct setting_row *row = &rows[i];
 		buf_addf(out, "%-24s = ", row->path);
-		if (row->type == SETTING_TREE)
+		if (row->type == SETTING_TREE || row->type == SETTING_LIST)
 			json_write(out, *(json_t **)field(s, row));
 		else if (row->type != SETTING_TEXT)
 			buf_addf(out, "%lld", (long long)*(int64_t *)field(s, row));

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 
-#define SETTINGS_ROWS 22
+#define SETTINGS_ROWS 23
 
 struct settings {
 	char *config;                  /* path of the file that was read; NULL when there is none */
@@ -22,6 +22,7 @@ struct settings {
 	int64_t metrics_tenants;
 	char *admin_key, *master_key;  /* secrets: never printed */
 	char *url, *key;               /* client commands */
+	json_t *egress;                /* array of origins to which requests may go */
 	json_t *providers, *roles;     /* objects with every env() resolved */
 	const char *origins[SETTINGS_ROWS];   /* "default", "perigee.lua", "PERIGEE_LISTEN", "--listen" */
 	char *origin_file;

@@ -24,6 +24,10 @@ static void forget_issued(struct run *run)
 	struct issued *issued;
 	while ((issued = TAILQ_FIRST(&run->issued))) {
 		TAILQ_REMOVE(&run->issued, issued, link);
+		if (flight_keeps(issued)) {
+			flight_add(run, issued);
+			continue;
+		}
 		if (issued->state == ISSUED_APPENDING) {
 			issued->orphan = true; /* its commit is on the way and counts; nobody listens */
 			continue;
@@ -40,9 +44,7 @@ static void forget_issued(struct run *run)
 		}
 		if (issued->state == ISSUED_READY)
 			TAILQ_REMOVE(&run->ready, issued, ready_link);
-		issued->effect.run = NULL;
-		if (issued->state != ISSUED_HANDLING)
-			issued_finish(issued);
+		issued_abort(issued);
 	}
 }
 
@@ -135,7 +137,22 @@ static void begin_effect(struct run *run, uint32_t number, const char *name, con
 		diverge(run, &recorded, number, name, digest, args);
 		return;
 	}
+	struct issued *flight = wait ? NULL : flight_find(run, number);
+	const struct open_intent *intent = intent_find(run, number);
+	const char *known_name = flight ? flight->name : intent ? intent->name : NULL, *known = flight ? flight->digest : intent ? intent->digest : NULL;
+	if (!wait && known && (strcmp(known, digest) != 0 || strcmp(known_name, name) != 0)) {
+		struct recorded recorded = { .effect = number, .name = (char *)(uintptr_t)known_name };
+		memcpy(recorded.digest, known, sizeof recorded.digest);
+		diverge(run, &recorded, number, name, digest, args);
+		return;
+	}
 	tell_effect(run, number, name, args);
+	if (flight) { /* it left before this cell began: go on waiting for it */
+		flight_leave(flight);
+		flight->orphan = false;
+		TAILQ_INSERT_TAIL(&run->issued, flight, link);
+		return;
+	}
 	if (wait && wait->issued) {
 		return; /* it ended meanwhile: its outcome is on the way to the journal, and then here */
 	}
@@ -516,6 +533,7 @@ static void activate_on_read(struct store_tx *tx, int code, void *arg)
 		return;
 	}
 	replay_rows(run, rows);
+	intents_load(run, store_tx_result(tx, 2));
 	if (!stem_is_usable(run->bundle->stem) || !enter_cell(run)) {
 		store_tx_free(tx);
 		run_drop_cell(run);
@@ -567,6 +585,7 @@ void run_activate(struct run *run)
 	struct store_tx *tx = store_tx_new(engine->options.store, str_of(run->tenant->name));
 	store_tx_add(tx, STATEMENT_journal_load, STORE_ANY, "t", run->id);
 	store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", run->id);
+	store_tx_add(tx, STATEMENT_intents_of_run, STORE_ANY, "t", run->id);
 	store_submit_read(tx, activate_on_read, activation);
 }
 

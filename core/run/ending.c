@@ -62,6 +62,8 @@ void run_end_commit(struct run *run)
 	run_add_unflushed(run, tx);
 	store_tx_add(tx, STATEMENT_waits_end, STORE_ANY, "t", run->id);
 	store_tx_add(tx, STATEMENT_approvals_withdraw, STORE_ANY, "ti", run->id, now);
+	store_tx_add(tx, STATEMENT_intents_end, STORE_ANY, "t", run->id);
+	store_tx_add(tx, STATEMENT_outcomes_withdraw, STORE_ANY, "ti", run->id, now);
 	struct run_ending *ending = mem_alloc(sizeof *ending);
 	ending->engine = engine;
 	ending->tenant = run->tenant;
@@ -78,6 +80,7 @@ void run_end(struct run *run, enum run_state state, json_t *output, json_t *erro
 		return;
 	}
 	run_drop_cell(run);
+	flights_end(run);
 	run_move(run, LIST_NONE);
 	run->over = true;
 	run->final = state;
@@ -206,6 +209,8 @@ void engine_cancel_run(struct engine *engine, struct str tenant_name, struct str
 	store_tx_add(tx, STATEMENT_tree_approvals_withdraw, STORE_ANY, "ti", cancel->id, now);
 	store_tx_add(tx, STATEMENT_tree_waits_end, STORE_ANY, "t", cancel->id);
 	cancel->settle = deliveries_add_settle(engine, tx, cancel->id);
+	store_tx_add(tx, STATEMENT_tree_intents_end, STORE_ANY, "t", cancel->id);
+	store_tx_add(tx, STATEMENT_tree_outcomes_withdraw, STORE_ANY, "ti", cancel->id, now);
 	json_decref(error);
 	store_submit_write(tx, cancel_on_written, cancel);
 }

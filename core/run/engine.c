@@ -69,6 +69,7 @@ struct run *run_new(struct engine *engine, struct tenant *tenant, const char *id
 	run->state = RUN_QUEUED;
 	TAILQ_INIT(&run->issued);
 	TAILQ_INIT(&run->ready);
+	TAILQ_INIT(&run->flights);
 	TAILQ_INIT(&run->waits);
 	TAILQ_INIT(&run->watchers);
 	tenant->runs++;
@@ -92,11 +93,13 @@ static void run_free_journal(struct run *run)
 	free(run->unflushed);
 	free(run->logs);
 	free(run->recorded);
+	intents_forget(run);
 }
 
 static void run_free_issued(struct run *run)
 {
 	struct issued *issued;
+	flights_end(run);
 	while ((issued = TAILQ_FIRST(&run->ready))) {
 		TAILQ_REMOVE(&run->ready, issued, ready_link);
 		if (issued->orphan)
@@ -111,8 +114,7 @@ static void run_free_issued(struct run *run)
 		if (issued->wait)
 			issued->wait->issued = NULL;
 		issued->wait = NULL;
-		if (issued->state == ISSUED_READY || issued->state == ISSUED_WAITING)
-			issued_finish(issued);
+		issued_abort(issued);
 	}
 }
 

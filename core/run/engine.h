@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 struct engine;
+struct http_client;
 typedef void (*engine_done_fn)(void *arg, int code, const json_t *result, const char *text);
 
 struct engine_options {
@@ -19,6 +20,7 @@ struct engine_options {
 	const struct clock *clock;
 	struct clock_manual *virtual_time;   /* not NULL: when every run waits, time jumps to the next timer (`perigee test`) */
 	const struct rng *rng;
+	struct http_client *http;            /* borrowed; NULL: requests to other hosts are refused */
 	const char *cell_program;            /* path of perigee-cell */
 	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms;
 	size_t resident_max;                 /* waiting cells kept, the rest evicted least recently used first */
@@ -79,6 +81,8 @@ void engine_signal_run(struct engine *engine, struct str tenant, struct str run,
 void engine_cancel_run(struct engine *engine, struct str tenant, struct str run, engine_done_fn done, void *arg);
 void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by,
                             engine_done_fn done, void *arg);              /* ERR_NOT_FOUND, ERR_CONFLICT (decided or expired) */
+/* Somebody decided what became of an effect (store/outcomes.h, on disk): its run looks. */
+void engine_outcome_decided(struct engine *engine, struct str tenant, struct str run, int64_t effect);
 void engine_emit_event(struct engine *engine, struct str tenant, const json_t *cloud_event, engine_done_fn done, void *arg);
 /* One listener: fires when an event of the tenant that this engine emitted is on disk. */
 void engine_on_emitted(struct engine *engine, void (*emitted)(void *arg, const char *tenant), void *arg);

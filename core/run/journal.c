@@ -36,17 +36,20 @@ struct issued *issued_new(struct run *run, uint32_t number, const char *name, co
 	issued->name = mem_copy(str_of(name));
 	strncpy(issued->digest, digest, DIGEST_TEXT_SIZE - 1);
 	issued->began_us = clock_monotonic_us();
+	issued->open = intent_find(run, number) != NULL;
 	buf_init(&issued->outcome, OUTCOME_MAX);
 	return issued;
 }
 
 void issued_finish(struct issued *issued)
 {
+	flight_leave(issued);
 	if (issued->effect.tx)
 		store_tx_free(issued->effect.tx);
 	json_decref(issued->effect.args);
 	json_decref((json_t *)(uintptr_t)issued->effect.manifest);
 	free(issued->effect.state);
+	intent_free(issued->intent);
 	buf_free(&issued->outcome);
 	free(issued->name);
 	free(issued);
@@ -89,12 +92,21 @@ void effect_new_id(const struct effect *effect, char out[UUID_TEXT_SIZE])
 	uuid_format(uuid_new(effect->engine->options.clock, effect->engine->options.rng), out);
 }
 
+/* An outcome is there. Of an effect that left the host it is journalled at once, as its intent ends. */
+static void outcome_ready(struct issued *issued, enum ready_kind kind)
+{
+	if (issued->open)
+		intent_add_delete(issued);
+	issued->effect.abort = NULL;
+	issued_ready(issued, issued->open ? READY_APPLY : kind);
+}
+
 void effect_reply(struct effect *effect, json_t *ok)
 {
 	struct issued *issued = (struct issued *)effect;
 	if (!issued_is_gone(issued)) {
 		issued_set_ok(issued, ok);
-		issued_ready(issued, READY_REPLY);
+		outcome_ready(issued, READY_REPLY);
 	}
 	json_decref(ok);
 }
@@ -104,7 +116,7 @@ void effect_apply(struct effect *effect, json_t *ok)
 	struct issued *issued = (struct issued *)effect;
 	if (!issued_is_gone(issued)) {
 		issued_set_ok(issued, ok);
-		issued_ready(issued, READY_APPLY);
+		outcome_ready(issued, READY_APPLY);
 	}
 	json_decref(ok);
 }
@@ -118,7 +130,7 @@ void effect_fail(struct effect *effect, const char *code, const char *message, j
 		return;
 	}
 	issued_set_error(issued, code, message, more);
-	issued_ready(issued, READY_REPLY);
+	outcome_ready(issued, READY_REPLY);
 }
 
 void effect_wait(struct effect *effect, const char *kind, const char *name, int64_t wake_at_us, const json_t *detail)
@@ -217,6 +229,7 @@ static void deliver(struct run *run, struct issued *issued)
 	}
 	if (!issued->orphan)
 		TAILQ_REMOVE(&run->issued, issued, link);
+	flight_leave(issued);
 	if (issued->wait) {
 		issued->wait->issued = NULL;
 		wait_free(issued->wait);
@@ -294,9 +307,36 @@ static void append_conflict(struct run *run, struct issued *issued)
 	}
 }
 
+/* The wait is over, its effect begins again: in this cell, or when the next one issues it. */
+static void append_resumed(struct run *run, struct issued *issued)
+{
+	struct wait *wait = issued->wait;
+	issued->wait = NULL;
+	wait->issued = NULL;
+	wait_free(wait);
+	if (run->list == LIST_RESIDENT)
+		run_move(run, LIST_NONE);
+	if (!run->over)
+		run_set_state(run, RUN_RUNNING);
+	issued->resend = true;
+	issued->state = ISSUED_HANDLING;
+	if (issued->orphan)
+		issued_finish(issued);
+	else
+		loop_defer(run->engine->options.loop, &issued->later, on_begin_again, issued);
+}
+
 static void append_done(struct run *run, struct issued *issued)
 {
 	run_flushed(run);
+	if (issued->ready == READY_INTENT) {
+		intent_committed(run, issued);
+		return;
+	}
+	if (issued->ready == READY_RESUME) {
+		append_resumed(run, issued);
+		return;
+	}
 	if (issued->ready == READY_WAIT) {
 		struct wait *wait = issued->wait;
 		issued->state = ISSUED_WAITING;
@@ -385,7 +425,7 @@ static void append(struct run *run, struct issued *issued)
 	issued->effect.tx = NULL;
 	if (!tx)
 		tx = store_tx_new(run->engine->options.store, str_of(run->tenant->name));
-	if (issued->ready == READY_APPLY && issued->wait)
+	if ((issued->ready == READY_APPLY || issued->ready == READY_RESUME) && issued->wait)
 		store_tx_add(tx, STATEMENT_wait_delete, STORE_MUST, "ti", run->id, (int64_t)issued->effect.number);
 	run->handler_ops = store_tx_count(tx);
 	if (issued->ready == READY_WAIT) {
@@ -401,6 +441,10 @@ static void append(struct run *run, struct issued *issued)
 		else
 			store_tx_add(tx, STATEMENT_wait_insert, STORE_MUST, "tittnij", run->id, (int64_t)wait->effect, wait->kind, wait->name, now,
 			             wait->detail);
+	} else if (issued->ready == READY_INTENT || issued->ready == READY_RESUME) {
+		store_tx_add(tx, STATEMENT_run_append, STORE_MUST, "tiii", run->id, run->fence, (int64_t)run->journal_length, now);
+		if (issued->ready == READY_INTENT)
+			intent_add_put(issued, tx);
 	} else {
 		store_tx_add(tx, STATEMENT_run_append, STORE_MUST, "tiii", run->id, run->fence, (int64_t)run->journal_length + 1, now);
 		outcome_add(tx, &(struct outcome_row){ .run = run->id, .index = (int64_t)run->journal_length, .effect = issued->effect.number,

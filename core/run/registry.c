@@ -6,6 +6,7 @@
 #include "base/json_schema.h"
 
 #include "run/effects.h"
+#include "run/effects_http.h"
 #include "run/effects_run.h"
 
 #define ROW(name, kind, function) { name, kind, EFFECT_NONE, effect_schema_##function, effect_begin_##function }
@@ -17,6 +18,7 @@ static const struct effect_row rows[] = {
 	ROW("evidence.add", EFFECT_WRITE, evidence_add),
 	ROW("evidence.list", EFFECT_READ, evidence_list),
 	ROW("evidence.source", EFFECT_WRITE, evidence_source),
+	ROW("http.request", EFFECT_EXTERNAL, http_request),
 	ROW("records.delete", EFFECT_WRITE, records_delete),
 	ROW("records.get", EFFECT_READ, records_get),
 	ROW("records.history", EFFECT_READ, records_history),

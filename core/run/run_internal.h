@@ -8,6 +8,7 @@
  *   forking.c    fork and retry                      continuing.c continue_as_new
  *   replaying.c  journals against other scripts      bodies.c     long outcomes, once
  *   shares.c     what each tenant may have            claiming.c   runs that nobody owns
+ *   intents.c    what left the host, and what nobody knows the end of
  *   ending.c     done, failed, stuck, cancelled      recovery.c   take over what a dead process owned
  */
 #pragma once
@@ -69,7 +70,8 @@ struct live_bundle {
 
 /* An effect on its way: handler at work, outcome ready, being committed, or waiting. */
 enum issued_state { ISSUED_HANDLING, ISSUED_READY, ISSUED_APPENDING, ISSUED_WAITING };
-enum ready_kind { READY_REPLY, READY_APPLY, READY_WAIT };
+/* READY_INTENT: its intent goes to the disk before it leaves; READY_RESUME: its wait is over without an outcome, it begins again. */
+enum ready_kind { READY_REPLY, READY_APPLY, READY_WAIT, READY_INTENT, READY_RESUME };
 
 struct issued {
 	struct effect effect;              /* first: handlers know only this */
@@ -85,6 +87,11 @@ struct issued {
 	int64_t began_us;
 	struct loop_item later;
 	void (*committed)(struct issued *issued); /* after an apply is on disk; before its delivery */
+	struct intent *intent;             /* of an effect that leaves the host (intents.c) */
+	bool open;                         /* its intent is on disk */
+	bool resend;                       /* somebody decided that it did not happen */
+	bool performing;                   /* perform is deferred to this item: `later` must not go */
+	bool in_flights;
 };
 
 struct wait {
@@ -131,6 +138,13 @@ struct recorded {                          /* what a replay must issue again */
 	bool seen;
 };
 
+struct open_intent {                       /* an intent without an outcome, as activation found it on disk */
+	uint32_t effect;
+	bool resend;
+	char *name;
+	char digest[DIGEST_TEXT_SIZE];
+};
+
 struct run {
 	char id[UUID_TEXT_SIZE];
 	struct engine *engine;
@@ -163,6 +177,9 @@ struct run {
 	char *last_effect;                 /* name, for the error of a killed run */
 
 	TAILQ_HEAD(issued_list, issued) issued, ready;
+	struct issued_list flights;        /* left the host, and their cell has gone: what comes back counts */
+	struct open_intent *intents;
+	size_t intents_count;
 	struct issued *appending;
 	struct store_tx *appending_tx;
 	size_t handler_ops;
@@ -304,7 +321,25 @@ void run_lost(struct run *run);                        /* taken over or cancelle
 void run_flush(struct run *run, bool suspend);         /* what is owed, and with suspend the row's status */
 void run_park(struct run *run, const char *why);       /* the store failed: try again soon */
 void issued_begin(struct issued *issued);
+/* intents.c */
+void intents_load(struct run *run, const struct store_result *rows); /* effect name digest attempts resend */
+void intents_forget(struct run *run);
+const struct open_intent *intent_find(const struct run *run, uint32_t effect);
+void intent_add_put(const struct issued *issued, struct store_tx *tx);
+void intent_add_delete(struct issued *issued);         /* its outcome goes into the same transaction */
+void intent_committed(struct run *run, struct issued *issued);
+void intent_free(struct intent *intent);
+bool flight_keeps(const struct issued *issued);        /* it has left: its outcome counts although its cell has gone */
+void flight_add(struct run *run, struct issued *issued);
+void flight_leave(struct issued *issued);
+struct issued *flight_find(struct run *run, uint32_t effect);
+void flights_end(struct run *run);                     /* the run is over here: stop them */
+void issued_abort(struct issued *issued);              /* run and lists have let go of it */
+void found_outcome(struct wait *wait, struct store_tx *read);
 /* waiting.c */
+void wait_resolve(struct wait *wait, json_t *ok /* taken */, struct store_tx *tx /* taken */);
+void wait_resolve_error(struct wait *wait, const char *code, const char *message, json_t *more /* taken */, struct store_tx *tx /* taken */);
+void wait_resume(struct wait *wait, struct store_tx *tx /* taken */); /* it ends without an outcome: the effect begins again */
 struct wait *wait_new(struct run *run, uint32_t effect, const char *effect_name, const char *digest, const char *kind, const char *name,
                       int64_t wake_at_us, const json_t *detail);
 void wait_register(struct wait *wait);                 /* its row is on disk */

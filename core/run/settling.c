@@ -14,7 +14,7 @@
 /* All that the run is about are waits; its cell may still compute. */
 bool run_only_waits(const struct run *run, const struct issued *but)
 {
-	if (run->over || run->said_done || run->activating || run->flush || run->waits_count == 0 || !TAILQ_EMPTY(&run->ready) ||
+	if (run->over || run->said_done || run->activating || run->flush || run->waits_count == 0 || !TAILQ_EMPTY(&run->ready) || !TAILQ_EMPTY(&run->flights) ||
 	    (run->appending && run->appending != but))
 		return false;
 	const struct issued *issued;

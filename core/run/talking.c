@@ -159,6 +159,14 @@ void engine_decide_approval(struct engine *engine, struct str tenant, struct str
 	store_submit_write(tx, decision_on_written, telling);
 }
 
+void engine_outcome_decided(struct engine *engine, struct str tenant, struct str run, int64_t effect)
+{
+	char name[EFFECT_KEY_SIZE];
+	(void)tenant;
+	snprintf(name, sizeof name, "%.*s/%lld", STR_ARG(run), (long long)effect);
+	waits_check(engine, "outcome", name);
+}
+
 /* ---- events ---- */
 
 static bool event_is_known(const struct telling *telling, const struct store_result *r)

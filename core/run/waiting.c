@@ -165,8 +165,8 @@ int64_t run_wake_at(const struct run *run)
 
 /* ---- how a wait ends ---- */
 
-/* tx: what ends it, in the same transaction as its journal row; taken. ok: taken. */
-static void wait_resolve(struct wait *wait, json_t *ok, struct store_tx *tx)
+/* tx: what ends it, in the same transaction as its journal row; taken. Returns what carries the outcome. */
+static struct issued *wait_ending(struct wait *wait, struct store_tx *tx)
 {
 	struct run *run = wait->run;
 	struct issued *issued = wait->issued;
@@ -179,9 +179,27 @@ static void wait_resolve(struct wait *wait, json_t *ok, struct store_tx *tx)
 	if (issued->effect.tx)
 		store_tx_free(issued->effect.tx);
 	issued->effect.tx = tx;
+	return issued;
+}
+
+void wait_resolve(struct wait *wait, json_t *ok, struct store_tx *tx)
+{
+	struct issued *issued = wait_ending(wait, tx);
 	issued_set_ok(issued, ok);
 	json_decref(ok);
 	issued_ready(issued, READY_APPLY);
+}
+
+void wait_resolve_error(struct wait *wait, const char *code, const char *message, json_t *more, struct store_tx *tx)
+{
+	struct issued *issued = wait_ending(wait, tx);
+	issued_set_error(issued, code, message, more);
+	issued_ready(issued, READY_APPLY);
+}
+
+void wait_resume(struct wait *wait, struct store_tx *tx)
+{
+	issued_ready(wait_ending(wait, tx), READY_RESUME);
 }
 
 struct wait_look {
@@ -269,6 +287,8 @@ static void look_on_read(struct store_tx *tx, int code, void *arg)
 				found_signal(wait, tx);
 			else if (strcmp(wait->kind, "approval") == 0)
 				found_approval(wait, tx);
+			else if (strcmp(wait->kind, "outcome") == 0)
+				found_outcome(wait, tx);
 			else
 				found_child(wait, tx);
 		}
@@ -305,6 +325,8 @@ static void wait_check(struct wait *wait)
 		store_tx_add(tx, STATEMENT_signal_first, STORE_ANY, "tt", run->id, strchr(wait->name, '/') + 1);
 	else if (strcmp(wait->kind, "approval") == 0)
 		store_tx_add(tx, STATEMENT_approval_state, STORE_ANY, "t", wait->name);
+	else if (strcmp(wait->kind, "outcome") == 0)
+		store_tx_add(tx, STATEMENT_outcome_state, STORE_ANY, "ti", run->id, (int64_t)wait->effect);
 	else /* of a chain, the run that is the last now */
 		store_tx_add(tx, STATEMENT_run_load_last, STORE_ANY, "t", wait->name);
 	store_submit_read(tx, look_on_read, look);
@@ -370,7 +392,7 @@ void waits_check_some(struct engine *engine)
 	size_t at = 0, left = CHECKED_PER_SWEEP;
 	struct wait_key *key, *next;
 	HASH_ITER(hh, engine->waits, key, next) {
-		if (strncmp(key->text, "approval\n", 9) != 0 && strncmp(key->text, "child\n", 6) != 0)
+		if (strncmp(key->text, "approval\n", 9) != 0 && strncmp(key->text, "child\n", 6) != 0 && strncmp(key->text, "outcome\n", 8) != 0)
 			continue;
 		if (at++ < engine->checked)
 			continue;

@@ -46,6 +46,20 @@ size_t runs_tx_get_last(struct store_tx *tx, struct str id)
 	return store_tx_add(tx, STATEMENT_run_get_last, STORE_ANY, "s", id);
 }
 
+size_t runs_tx_waits(struct store_tx *tx, struct str id)
+{
+	return store_tx_add(tx, STATEMENT_waits_kinds_of_run, STORE_ANY, "s", id);
+}
+
+json_t *runs_waits_json(const struct store_result *r)
+{
+	json_t *kinds = json_array();
+
+	for (size_t i = 0; i < r->rows; i++)
+		json_array_append_new(kinds, json_new_str(store_text(r, i, 0)));
+	return kinds;
+}
+
 json_t *runs_json(const struct store_result *r, size_t row)
 {
 	json_t *o = json_object();
@@ -84,6 +98,12 @@ int runs_tx_list(struct store_tx *tx, const struct runs_query *query, size_t *op
 	code = cursor_newest(query->cursor, &position, &at_us, &id, e);
 	if (code != 0)
 		return code;
+	if (query->waiting_for.n > 0) {
+		*op = store_tx_add(tx, STATEMENT_run_list_waiting_for, STORE_ANY, "isisssss", at_us, id, page_limit(query->limit) + 1,
+		    or_null(query->agent), or_null(query->capability), or_null(query->status), or_null(query->subject), query->waiting_for);
+		json_decref(position);
+		return 0;
+	}
 	if (query->subject.n > 0)
 		statement = STATEMENT_run_list_of_subject;
 	else if (query->agent.n > 0)

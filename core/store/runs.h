@@ -7,10 +7,14 @@
  * forked_from: {run, at}, retry_of, continued_from, continued_as} */
 size_t runs_tx_get(struct store_tx *tx, struct str id);
 size_t runs_tx_get_last(struct store_tx *tx, struct str id);   /* of a chain (continue_as_new), asked for by its first run, the last one */
+/* What a run waits for: each kind once, for runs_waits_json. */
+size_t runs_tx_waits(struct store_tx *tx, struct str id);
+json_t *runs_waits_json(const struct store_result *r);
 json_t *runs_json(const struct store_result *r, size_t row);
 
 struct runs_query {
 	struct str agent, capability, status, subject;   /* empty: all */
+	struct str waiting_for;                          /* kind of a wait; empty: all */
 	int64_t limit;
 	struct str cursor;
 };

@@ -47,7 +47,7 @@ def unfit_queries_are_400():
     for query in ("limit=0", "limit=201", "limit=x", "limit=", "limit=1&limit=2", "status=nonsense", "stat=failed", "cursor=x", "cursor=6162",
                   "agent=%ff", "agent=%zz", "agent=%00", "=x", "&".join("a%d=1" % i for i in range(40))):
         problem(host.get("/v1/runs?" + query), 400, "request.invalid")
-    problem(host.get("/v1/runs?colour=red"), 400, None, "agent capability status subject limit cursor")
+    problem(host.get("/v1/runs?colour=red"), 400, None, "agent capability status subject waiting_for limit cursor")
     problem(host.get("/v1/runs/%s?x=1" % UNKNOWN), 400, None, "takes none")
     equal(host.get("/v1/runs?&&").status, 200)
 
