@@ -127,7 +127,8 @@ static enum flow_result step_answer_run(struct flow *flow)
 	run = run_object(call, 0);
 	if (!run)
 		return fail_unknown_run(call);
-	json_put(run, "waiting_for", runs_waits_json(store_tx_result(call->tx, 1)));
+	if (str_is(json_member_str(run, "status"), "waiting"))
+		json_put(run, "waiting_for", runs_waits_json(store_tx_result(call->tx, 1)));
 	call_reply(call, 200, run);
 	return FLOW_DONE;
 }

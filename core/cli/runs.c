@@ -59,7 +59,7 @@ add_waits(struct host *host, const char *tenant, const char *id, json_t *run)
 	int code = store_read_now(tx, &e);
 	if (code)
 		cli_fail(EXIT_NO_HOST, "cannot read the store: %s", e.text);
-	else
+	else if (str_is(json_member_str(run, "status"), "waiting"))
 		json_put(run, "waiting_for", runs_waits_json(store_tx_result(tx, op)));
 	store_tx_free(tx);
 	return code;

@@ -18,12 +18,16 @@
 
 #include "base/log.h"
 
+#define LEASE_AGAIN_US 200000
+
 struct intent {
 	enum effect_class class;
 	enum effect_unknown on_unknown;
 	char *request;
 	void (*perform)(struct effect *effect);
 	void (*query)(struct effect *effect);
+	struct timer lease;          /* looks again whether our lease is held */
+	bool waiting_for_lease;
 };
 
 static const char *class_name(enum effect_class class)
@@ -44,8 +48,11 @@ bool effect_was_sent(const struct effect *effect)
 
 void intent_free(struct intent *intent)
 {
-	if (intent)
-		free(intent->request);
+	if (!intent)
+		return;
+	if (intent->waiting_for_lease)
+		timer_fini(&intent->lease);
+	free(intent->request);
 	free(intent);
 }
 
@@ -166,7 +173,8 @@ void effect_intend(struct effect *effect, const struct effect_intent *given)
 	const struct open_intent *found = intent_find(effect->run, effect->number);
 	intent_free(issued->intent);
 	struct intent *intent = issued->intent = mem_alloc(sizeof *intent);
-	*intent = (struct intent){ given->class, given->on_unknown, json_to_text(given->request), given->perform, given->query };
+	*intent = (struct intent){ .class = given->class, .on_unknown = given->on_unknown, .request = json_to_text(given->request),
+	                           .perform = given->perform, .query = given->query };
 	json_decref(given->request);
 	bool may_leave = !issued->open || issued->resend || (found && found->resend);
 	if (may_leave || intent->class == EFFECT_PURE || intent->class == EFFECT_KEYED)
@@ -177,13 +185,21 @@ void effect_intend(struct effect *effect, const struct effect_intent *given)
 		effect_unknown(effect);
 }
 
-/* The last moment before it leaves. */
+/* The last moment before it leaves: a worker that may have been taken over sends nothing until it knows that it was not. */
 static void on_perform(void *arg)
 {
 	struct issued *issued = arg;
+	struct intent *intent = issued->intent;
+	if (issued->effect.run && store_lease(issued->effect.store) != STORE_LEASE_HELD) {
+		if (!intent->waiting_for_lease)
+			timer_init(&intent->lease, issued->effect.engine->options.loop, on_perform, issued);
+		intent->waiting_for_lease = true;
+		timer_start_us(&intent->lease, LEASE_AGAIN_US);
+		return;
+	}
 	issued->performing = false;
 	if (!is_gone(issued))
-		issued->intent->perform(&issued->effect);
+		intent->perform(&issued->effect);
 }
 
 void intent_committed(struct run *run, struct issued *issued)

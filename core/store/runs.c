@@ -55,8 +55,13 @@ json_t *runs_waits_json(const struct store_result *r)
 {
 	json_t *kinds = json_array();
 
-	for (size_t i = 0; i < r->rows; i++)
-		json_array_append_new(kinds, json_new_str(store_text(r, i, 0)));
+	for (size_t i = 0; i < r->rows; i++) {
+		bool known = false;
+		for (size_t k = 0; k < json_array_size(kinds) && !known; k++)
+			known = str_equal(json_str(json_array_get(kinds, k)), store_text(r, i, 0));
+		if (!known)
+			json_array_append_new(kinds, json_new_str(store_text(r, i, 0)));
+	}
 	return kinds;
 }
 

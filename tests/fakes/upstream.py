@@ -137,7 +137,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def is_cut(self):
         import select
-        readable, _, _ = select.select([self.connection], [], [], 0)
+        readable, _, _ = select.select([self.connection], [], [], 0.5) # whoever was killed may still be going
         try:
             return bool(readable) and self.connection.recv(1, 0x2) == b""
         except OSError:

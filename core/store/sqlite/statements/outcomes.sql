@@ -113,8 +113,8 @@ LIMIT ?3;
 -- name: waits_kinds_of_run
 -- scope: tenant
 -- params: run:text
--- purpose: what a run waits for: kinds, each once
-SELECT DISTINCT kind FROM waits WHERE run = ?1 ORDER BY kind LIMIT 20;
+-- purpose: what a run waits for: a kind for each wait
+SELECT kind FROM waits WHERE run = ?1 ORDER BY effect LIMIT 1100;
 
 -- name: run_list_waiting_for
 -- scope: tenant
@@ -123,7 +123,7 @@ SELECT DISTINCT kind FROM waits WHERE run = ?1 ORDER BY kind LIMIT 20;
 SELECT id, agent, capability, status, input, output, error, bundle, created_at, started_at, ended_at, parent, cost_nanos, tokens, cpu_us, subject,
        origin, retry_of, continued_from, continued_as
 FROM runs
-WHERE ended_at IS NULL AND id IN (SELECT run FROM waits WHERE kind = ?8) AND (created_at, id) < (?1, ?2)
+WHERE (created_at, id) < (?1, ?2) AND EXISTS (SELECT 1 FROM waits WHERE waits.run = runs.id AND waits.kind = ?8)
   AND (?4 IS NULL OR agent = ?4) AND (?5 IS NULL OR capability = ?5) AND (?6 IS NULL OR status = ?6) AND (?7 IS NULL OR subject = ?7)
 ORDER BY created_at DESC, id DESC
 LIMIT ?3;
