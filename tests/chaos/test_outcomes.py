@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Requests to other hosts that a kill cuts off between intent and outcome: what each class does then, counted at the upstream; and the decisions."""
-import os, shutil, signal, sqlite3, sys, tempfile, threading, time
+import glob, json, os, signal, sqlite3, sys, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "http"))
@@ -11,13 +11,31 @@ from upstream import Upstream
 upstream = Upstream()
 
 
+def alive(group):
+    """Is any process of the group there, and not a zombie?"""
+    for stat in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(stat) as f:
+                state, _, pgrp = f.read().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if int(pgrp) == group and state not in "ZX":
+            return True
+    return False
+
+
 class Killable(Host):
     def __init__(self):
         super().__init__(root=os.path.join(HERE, "outcomes_root"), config='return { egress = { "%s" } }' % upstream.origin)
 
     def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
+        group = self.process.pid
+        os.killpg(group, signal.SIGKILL)
         self.process.wait()
+        until = time.monotonic() + 20
+        while alive(group): # the kernel closes the sockets of each in its own time
+            true(time.monotonic() < until, "killed processes live on")
+            time.sleep(0.005)
 
     def again(self):
         """Killed at this moment, and started again on the same store."""
@@ -277,7 +295,6 @@ def the_whole_list_is_resolved_by_command_line():
     host.start_host()
     for run in runs:
         unknown(run)
-    import json
     seen = host.pages("/v1/outcomes?status=unknown&limit=2", 3)
     equal(sorted(o["run"] for o in seen), sorted(runs))
     listed = json.loads(host.perigee("outcomes", "--json"))["items"]
