@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define CONFIG_FILE_MAX (1u << 20)
+#define KEPT_MS_MAX (INT64_C(36500) * 86400000)   /* a hundred years */
 
 enum setting_type { SETTING_TEXT, SETTING_COUNT, SETTING_DURATION, SETTING_SIZE, SETTING_TREE, SETTING_LIST };
 
@@ -41,6 +42,12 @@ static const struct setting_row rows[SETTINGS_ROWS] = {
 	{ "limits.runs_per_tenant", NULL, SETTING_COUNT, AT(limit_runs_per_tenant), "1000", 1, 100000000, NULL, false },
 	{ "limits.metrics_tenants", NULL, SETTING_COUNT, AT(metrics_tenants), "100", 0, 100000, NULL, false },
 	{ "egress", NULL, SETTING_LIST, AT(egress), NULL, 0, 0, NULL, false },
+	{ "retention.succeeded", NULL, SETTING_DURATION, AT(retention.keep_ms[RETAIN_SUCCEEDED]), "0s", 0, KEPT_MS_MAX, NULL, false },
+	{ "retention.failed", NULL, SETTING_DURATION, AT(retention.keep_ms[RETAIN_FAILED]), "0s", 0, KEPT_MS_MAX, NULL, false },
+	{ "retention.cancelled", NULL, SETTING_DURATION, AT(retention.keep_ms[RETAIN_CANCELLED]), "0s", 0, KEPT_MS_MAX, NULL, false },
+	{ "retention.stuck", NULL, SETTING_DURATION, AT(retention.keep_ms[RETAIN_STUCK]), "0s", 0, KEPT_MS_MAX, NULL, false },
+	{ "retention.events", NULL, SETTING_DURATION, AT(retention.keep_ms[RETAIN_EVENTS]), "0s", 0, KEPT_MS_MAX, NULL, false },
+	{ "retention.every", NULL, SETTING_DURATION, AT(retention.every_ms), "1h", 100, 86400000, NULL, false },
 	{ "providers", NULL, SETTING_TREE, AT(providers), NULL, 0, 0, NULL, false },
 	{ "roles", NULL, SETTING_TREE, AT(roles), NULL, 0, 0, NULL, false },
 	{ "admin_key", "PERIGEE_ADMIN_KEY", SETTING_TEXT, AT(admin_key), NULL, 0, 0, NULL, true },

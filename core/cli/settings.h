@@ -6,8 +6,9 @@
 
 #include "base/json.h"
 #include "cli/cli.h"
+#include "run/engine.h"
 
-#define SETTINGS_ROWS 23
+#define SETTINGS_ROWS 29
 
 struct settings {
 	char *config;                  /* path of the file that was read; NULL when there is none */
@@ -20,6 +21,7 @@ struct settings {
 	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms, cell_resident;
 	int64_t limit_body_bytes, limit_connections, limit_runs_per_tenant;
 	int64_t metrics_tenants;
+	struct retention_rules retention;
 	char *admin_key, *master_key;  /* secrets: never printed */
 	char *url, *key;               /* client commands */
 	json_t *egress;                /* array of origins to which requests may go */

@@ -101,6 +101,7 @@ static void load_store(struct bundle_load *load)
 	struct store_tx *tx = store_tx_new(engine->options.store, str_of(load->tenant->name));
 	store_tx_add(tx, STATEMENT_bundle_put, STORE_ANY, "tjji", load->bundle->digest, load->bundle->files, load->bundle->manifest,
 	             clock_now_us(engine->options.clock));
+	store_tx_add(tx, STATEMENT_bundle_live, STORE_ANY, "ti", load->bundle->digest, clock_now_us(engine->options.clock));
 	records_tx_declare(tx, load->bundle->manifest);
 	store_submit_write(tx, load_on_stored, load);
 }

@@ -326,6 +326,7 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	}
 	timer_start_us(&engine->sweep, SWEEP_US);
 	timer_start_us(&engine->claim_timer, 0);
+	retention_new(engine);
 	*out = engine;
 	return 0;
 }
@@ -335,6 +336,7 @@ void engine_free(struct engine *engine)
 	if (!engine)
 		return;
 	engine->closing = true;
+	retention_free(engine);
 	struct run *run, *next_run;
 	HASH_ITER(hh, engine->runs, run, next_run)
 		run_free(run);

@@ -13,6 +13,15 @@ struct engine;
 struct http_client;
 typedef void (*engine_done_fn)(void *arg, int code, const json_t *result, const char *text);
 
+/* How long what has ended is kept, in ms; 0: for ever. */
+enum retained { RETAIN_SUCCEEDED, RETAIN_FAILED, RETAIN_CANCELLED, RETAIN_STUCK, RETAIN_EVENTS, RETAIN_COUNT };
+struct retention_rules {
+	int64_t keep_ms[RETAIN_COUNT];
+	int64_t every_ms;                  /* how often each tenant is looked through; 0: an hour */
+};
+/* "succeeded=7d,failed=90d" over what is in *rules. ERR_INVALID names what is wrong. */
+MUST_CHECK int retention_parse(struct str text, struct retention_rules *rules, struct errbuf *e);
+
 struct engine_options {
 	struct loop *loop;
 	struct store *store;
@@ -25,10 +34,11 @@ struct engine_options {
 	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms;
 	size_t resident_max;                 /* waiting cells kept, the rest evicted least recently used first */
 	int64_t stem_idle_ms;                /* a stem of a bundle that is live nowhere goes after so long without a cell; 0: a minute */
-	bool keeps_schedules;                /* serves: schedules fire here, dead hand-offs are started again here */
+	bool keeps_schedules;                /* serves: schedules fire here, dead hand-offs are started again, old things deleted here */
 	int64_t children_max;                /* unfinished children of a run; 0: 1000 */
 	int64_t runs_per_tenant_max;         /* unfinished runs; more are refused with ERR_LIMIT; a tenant may have a limit of its own */
 	size_t workers;                      /* of this host; 0: this process is alone */
+	struct retention_rules retention;    /* where a tenant has no rules of its own */
 };
 
 MUST_CHECK int engine_new(const struct engine_options *options, struct engine **out, struct errbuf *e);

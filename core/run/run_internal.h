@@ -41,6 +41,7 @@ struct tenant {
 	int64_t signals_seen;              /* seq of the last one a sweep saw; -1 before the first sweep */
 	int64_t event_oldest_us;           /* at the last look, of what is not dispatched; 0: nothing */
 	struct tenant_deliveries *deliveries; /* deliveries.c */
+	int64_t tidied_us;                 /* monotonic: its old things were looked through; 0: not yet */
 	size_t starting;                   /* requests whose row is on its way to the disk */
 	int64_t due_us;                    /* when the store has something next (due.c); 0: nothing is known */
 	size_t due_busy;                   /* reads and writes under way about what is due */
@@ -252,6 +253,7 @@ struct engine {
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct loop_item jump;
+	struct retention *retention;
 	struct metric *runs_total, *runs_active, *runs_waiting, *effects_total, *effect_seconds, *replays_total, *event_lag;
 	struct metric *queue_length, *tenant_active, *tenant_backlog, *tenant_weight, *tenant_concurrency;
 };
@@ -371,6 +373,9 @@ void watchers_return(struct run *run);                 /* it was taken up again 
 /* recovery.c */
 void adoptions_free(struct engine *engine);
 void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id);
+/* retention.c */
+void retention_new(struct engine *engine);
+void retention_free(struct engine *engine);
 /* forking.c */
 void run_seed(struct str id, char out[DIGEST_TEXT_SIZE]); /* of a run's chance */
 const char *run_chain(const struct run *run);          /* whose end a join waits for: the first run of its chain */

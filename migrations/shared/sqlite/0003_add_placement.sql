@@ -1,2 +1,2 @@
--- What this file is for stands in docs/internals/production.md, section 5.
-SELECT 1;
+-- How long a tenant's ended runs and its events are kept, like succeeded=7d,failed=90d; null: the operator's setting.
+ALTER TABLE tenants ADD COLUMN retention TEXT;

@@ -187,12 +187,26 @@ DELETE FROM waits WHERE tenant_id = $tenant AND run IN (SELECT json_array_elemen
 -- params: runs:json
 DELETE FROM runs WHERE tenant_id = $tenant AND id IN (SELECT json_array_elements_text($1::json)) AND ended_at IS NOT NULL;
 
+-- name: retention_deliveries
+-- scope: tenant
+-- params: before:int after:int limit:int
+-- purpose: what became of old events, where all is done
+DELETE FROM deliveries
+WHERE tenant_id = $tenant AND status = 'done' AND event IN (
+  SELECT id FROM (SELECT id, at FROM events WHERE tenant_id = $tenant AND seq > $2 ORDER BY seq LIMIT $3) AS steps WHERE at < $1);
+
 -- name: retention_events
 -- scope: tenant
--- params: before:int limit:int
--- purpose: events that were dispatched and are old, in the order they came
+-- params: before:int after:int limit:int
+-- purpose: old events that nothing is to be done about, in slices (retention_events_page tells where the next begins); dead letters keep theirs
 DELETE FROM events
-WHERE tenant_id = $tenant AND seq IN (SELECT seq FROM events WHERE tenant_id = $tenant ORDER BY seq LIMIT $2) AND dispatched = 1 AND at < $1;
+WHERE tenant_id = $tenant AND seq IN (SELECT seq FROM events WHERE tenant_id = $tenant AND seq > $2 ORDER BY seq LIMIT $3) AND dispatched = 1 AND at < $1
+  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.tenant_id = $tenant AND deliveries.event = events.id);
+
+-- name: retention_events_page
+-- scope: tenant
+-- params: after:int limit:int
+SELECT max(seq), min(at) FROM (SELECT seq, at FROM events WHERE tenant_id = $tenant AND seq > $1 ORDER BY seq LIMIT $2) AS steps;
 
 -- name: unfinished_page
 -- scope: tenant

@@ -72,3 +72,14 @@ INSERT INTO tenants (id, title, created_at) VALUES (?1, 'probe', 0);
 -- params: id:text
 -- purpose: the second half, in the same transaction
 DELETE FROM tenants WHERE id = ?1;
+
+-- name: tenant_retention
+-- scope: platform
+-- params: id:text
+-- purpose: how long a tenant's runs and events are kept, where it differs from the operator's setting
+SELECT retention FROM tenants WHERE id = ?1;
+
+-- name: tenant_set_retention
+-- scope: platform
+-- params: id:text retention:text?
+UPDATE tenants SET retention = ?2 WHERE id = ?1;
