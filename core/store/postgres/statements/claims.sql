@@ -67,13 +67,13 @@ SELECT set_config('perigee.ready', held.tenant, true) FROM held;
 -- scope: tenant
 -- params: owner:text limit:int step:int
 -- purpose: the oldest runs that nobody owns become the claimer's; with the ready row's lock the tenant's pass moves on by a step for each
-WITH some AS MATERIALIZED (
+WITH oldest AS MATERIALIZED (
   SELECT id FROM runs
   WHERE tenant_id = $tenant AND owner IS NULL AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting')
   ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED),
 claimed AS (
-  UPDATE runs SET owner = $1, fence = fence + 1 FROM some
-  WHERE runs.tenant_id = $tenant AND runs.id = some.id
+  UPDATE runs SET owner = $1, fence = fence + 1 FROM oldest
+  WHERE runs.tenant_id = $tenant AND runs.id = oldest.id
   RETURNING runs.id, runs.fence),
 advanced AS (
   UPDATE tenant_ready SET pass = pass + $3 * (SELECT count(*) FROM claimed)
@@ -98,11 +98,11 @@ RETURNING 1;
 -- purpose: how many runs nobody owns, counted to a limit
 SELECT count(*) FROM (
   SELECT 1 FROM runs
-  WHERE tenant_id = $tenant AND owner IS NULL AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT $1) AS some;
+  WHERE tenant_id = $tenant AND owner IS NULL AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT $1) AS counted;
 
 -- name: runs_unfinished
 -- scope: tenant
 -- params: most:int
 -- purpose: how many runs have not ended, counted to a limit
 SELECT count(*) FROM (
-  SELECT 1 FROM runs WHERE tenant_id = $tenant AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT $1) AS some;
+  SELECT 1 FROM runs WHERE tenant_id = $tenant AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT $1) AS counted;

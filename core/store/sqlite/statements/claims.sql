@@ -80,11 +80,11 @@ SELECT 1 WHERE 0;
 -- params: most:int
 -- purpose: how many runs nobody owns, counted to a limit
 SELECT count(*) FROM (
-  SELECT 1 FROM runs WHERE owner IS NULL AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT ?1) AS some;
+  SELECT 1 FROM runs WHERE owner IS NULL AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT ?1) AS counted;
 
 -- name: runs_unfinished
 -- scope: tenant
 -- params: most:int
 -- purpose: how many runs have not ended, counted to a limit
 SELECT count(*) FROM (
-  SELECT 1 FROM runs WHERE ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT ?1) AS some;
+  SELECT 1 FROM runs WHERE ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT ?1) AS counted;
