@@ -4,10 +4,13 @@
 -- scope: platform
 -- only: postgres
 -- params: lock_timeout:text idle_timeout:text application:text tenant:text
--- purpose: after BEGIN: all of it ends with the transaction. The transaction's id is for asking what became of it.
+-- purpose: after BEGIN: all of it ends with the transaction. The transaction's id is for asking what became of it. Plans of statements that write go by
+--   index and are made once: tables that were empty when a worker came have no statistics yet.
 SELECT pg_catalog.pg_current_xact_id()::text,
        pg_catalog.set_config('lock_timeout', $1, true), pg_catalog.set_config('idle_in_transaction_session_timeout', $2, true),
-       pg_catalog.set_config('application_name', $3, true), pg_catalog.set_config('perigee.tenant', $4, true);
+       pg_catalog.set_config('application_name', $3, true), pg_catalog.set_config('perigee.tenant', $4, true),
+       pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true), pg_catalog.set_config('enable_seqscan', 'off', true),
+       pg_catalog.set_config('enable_hashjoin', 'off', true), pg_catalog.set_config('enable_mergejoin', 'off', true);
 
 -- name: session_tenant
 -- scope: platform
