@@ -102,7 +102,9 @@ check_host(struct doctor *d, const struct settings *s, bool scratch)
 		return;
 	}
 	if (!scratch) {
-		tell(d, HEALTH_OK, "store", s->store);
+		char *shown = settings_url_shown(s->store);
+		tell(d, HEALTH_OK, "store", shown);
+		free(shown);
 	} else {
 		tell(d, HEALTH_OK, "cell", s->cell_program);
 		int code = host_load(&host, TENANT_OTHERWISE, s->root, NULL, &e);

@@ -136,7 +136,12 @@ setup_store(struct host *h, struct errbuf *e)
 		.create = !h->options.read_only, .read_only = h->options.read_only,
 	};
 	int code = store_open(&options, &h->store, e);
-	return code ? err_wrap(e, code, "store %s", h->store_url) : 0;
+	if (code) {
+		char *shown = settings_url_shown(h->store_url);
+		err_wrap(e, code, "store %s", shown);
+		free(shown);
+	}
+	return code;
 }
 
 static void

@@ -509,6 +509,47 @@ settings_origin(const struct settings *s, const char *path)
 	return s->origins[row - rows];
 }
 
+/* The password of "scheme://user:password@host" and of "password=…" (a query's or libpq's words) as ***. */
+char *
+settings_url_shown(const char *url)
+{
+	static const char word[] = "password=";
+	struct buf out;
+	const char *authority = strstr(url, "://"), *at = NULL, *colon = NULL, *p = url;
+
+	buf_init(&out, 64u << 10);
+	if (authority) {
+		authority += 3;
+		for (const char *q = authority; *q && !strchr("/?", *q); q++)
+			at = *q == '@' ? q : at;
+		colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
+	}
+	while (*p) {
+		if (p == colon) {
+			buf_add_text(&out, ":***");
+			p = at;
+		} else if (strncmp(p, word, sizeof word - 1) == 0) {
+			buf_addf(&out, "%s***", word);
+			p += sizeof word - 1;
+			bool quoted = *p == '\'';
+			for (p += quoted; *p && (quoted ? *p != '\'' : !strchr("& \t\n", *p)); p++)
+				p += *p == '\\' && p[1];
+			p += quoted && *p;
+		} else {
+			buf_add_char(&out, *p++);
+		}
+	}
+	return buf_take(&out);
+}
+
+static void
+add_shown(struct buf *out, const char *url)
+{
+	char *shown = settings_url_shown(url);
+	buf_add_text(out, shown);
+	free(shown);
+}
+
 void
 settings_write(const struct settings *s, struct buf *out)
 {
@@ -521,8 +562,10 @@ settings_write(const struct settings *s, struct buf *out)
 			buf_addf(out, "%lld", (long long)*(int64_t *)field(s, row));
 		else if (!*(char **)field(s, row))
 			buf_add_text(out, "-");
+		else if (row->secret)
+			buf_add_text(out, "(set)");
 		else
-			buf_add_text(out, row->secret ? "(set)" : *(char **)field(s, row));
+			add_shown(out, *(char **)field(s, row));
 		buf_addf(out, "   (%s)\n", s->origins[i]);
 	}
 }

@@ -38,5 +38,7 @@ void settings_free(struct settings *s);
 bool settings_equal(const struct settings *a, const struct settings *b);
 /* Where did the setting come from? */
 const char *settings_origin(const struct settings *s, const char *path);
+/* A URL of a store or of Redis for messages: owned, with the password as ***. */
+char *settings_url_shown(const char *url);
 /* `path = value (origin)` for each, secrets masked: for `perigee doctor`. */
 void settings_write(const struct settings *s, struct buf *out);

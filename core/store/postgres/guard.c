@@ -24,7 +24,7 @@ static const char server_sql[] =
 	"SELECT CASE\n"
 	"	WHEN current_setting('server_version_num')::int < 150000 THEN 'the server is older than PostgreSQL 15: use 15 or newer'\n"
 	"	WHEN current_setting('server_encoding') <> 'UTF8' THEN pg_catalog.format('the database''s encoding is %s: make one with ENCODING ''UTF8''', current_setting('server_encoding'))\n"
-	"	WHEN pg_catalog.to_regclass('perigee.migrations') IS NULL THEN 'there is no schema of ours: run perigee migrate up as a superuser or the owner of the database'\n"
+	"	WHEN NOT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'perigee' AND tablename = 'migrations') THEN 'there is no schema of ours: run perigee migrate up as a superuser or the owner of the database'\n"
 	"	WHEN NOT pg_catalog.has_schema_privilege('perigee', 'USAGE') THEN pg_catalog.format('role %s has no rights here: GRANT perigee_app TO it, or connect as perigee_app', current_user)\n"
 	"	WHEN current_setting('search_path') <> '" POSTGRES_SEARCH_PATH "' THEN pg_catalog.format('the search_path of role %s is not ours: ALTER ROLE %I SET search_path = " POSTGRES_SEARCH_PATH "', session_user, session_user)\n"
 	"	END";

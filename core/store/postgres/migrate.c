@@ -67,7 +67,7 @@ static int applied_read(PGconn *connection, struct applied *out, struct errbuf *
 	int code;
 
 	*out = (struct applied){ NULL, 0 };
-	code = postgres_ask(connection, "look for the schema", "SELECT to_regclass('perigee.migrations') IS NOT NULL", 0, NULL, &there, e);
+	code = postgres_ask(connection, "look for the schema", "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = 'perigee' AND tablename = 'migrations')", 0, NULL, &there, e);
 	if (code != 0)
 		return code;
 	if (strcmp(PQgetvalue(there, 0, 0), "t") == 0)
