@@ -6,8 +6,9 @@ Comments at a block's end: `# prints TEXT` (in standard output or error), `# exi
 import os, signal, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "http"))
+sys.path[:0] = [os.path.join(HERE, "..", "http"), os.path.join(HERE, "..", "lib")]
 from harness import *
+from servers import shared_postgres
 import harness, sqlite3
 
 with open(os.path.join(TOP, "docs", "operators.md"), encoding="utf-8") as page:
@@ -16,6 +17,8 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
 folder = tempfile.mkdtemp(prefix="perigee-operators-")
 PREFIX = os.path.join(folder, "prefix")
 host = None
+postgres = shared_postgres()
+postgres.start()
 
 
 def sources():
@@ -58,7 +61,8 @@ TOOLS = sqlite3_program()
 
 def environment():
     e = {k: v for k, v in os.environ.items() if not k.startswith("PERIGEE_")}
-    e.update(PREFIX=PREFIX, BUILD=os.path.relpath(BUILD, TOP), PATH=os.pathsep.join([PREFIX + "/bin", TOOLS, e["PATH"]]))
+    e.update(PREFIX=PREFIX, BUILD=os.path.relpath(BUILD, TOP), PATH=os.pathsep.join([PREFIX + "/bin", TOOLS, e["PATH"]]),
+             PGHOST=postgres.folder, PGPORT="5432", PGUSER="postgres")     # the page's reader has his in the usual place
     if host:
         e.update(PERIGEE_STORE=host.store, PERIGEE_URL="http://127.0.0.1:%d" % host.port, PERIGEE_KEY=host.key,
                  PERIGEE_PID=str(host.process.pid), ROOT=host.root)
@@ -213,4 +217,6 @@ if __name__ == "__main__":
     finally:
         if host:
             host.stop()
+        postgres.drop("dbname=perigee")
+        postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
