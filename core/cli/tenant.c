@@ -101,8 +101,25 @@ read_limit(const char *text, int64_t least, int64_t most, bool may_be_none, int6
 }
 
 struct limits {
-	const char *weight, *concurrency, *runs;
+	const char *weight, *concurrency, *runs, *retention;
 };
+
+/* How long what ended is kept: "" is the operator's rules again. The exit code, -1 to go on. */
+static int
+set_retention(struct host *host, const char *name, const char *text)
+{
+	struct retention_rules rules = { 0 };
+	struct errbuf e;
+	if (retention_parse(str_of(text), &rules, &e))
+		return cli_fail(EXIT_USAGE, "--%s", e.text);
+	struct store_tx *tx = store_tx_new(host->store, STR(""));
+	store_tx_add(tx, STATEMENT_tenant_set_retention, STORE_MUST, "tt", name, *text ? text : NULL);
+	int code = store_write_now(tx, &e);
+	store_tx_free(tx);
+	if (code == ERR_CONFLICT)
+		return cli_fail(EXIT_USAGE, "no tenant \"%s\"; perigee tenant create %s makes it", name, name);
+	return code ? cli_fail(EXIT_NO_HOST, "%s", e.text) : -1;
+}
 
 static int
 set(struct host *host, const char *name, const struct limits *limits)
@@ -110,8 +127,15 @@ set(struct host *host, const char *name, const struct limits *limits)
 	struct errbuf e;
 	int64_t weight = 0, concurrency = 0, runs = 0;
 
-	if (!limits->weight && !limits->concurrency && !limits->runs)
-		return cli_fail(EXIT_USAGE, "perigee tenant set NAME takes --weight, --concurrency or --runs");
+	if (!limits->weight && !limits->concurrency && !limits->runs && !limits->retention)
+		return cli_fail(EXIT_USAGE, "perigee tenant set NAME takes --weight, --concurrency, --runs or --retention");
+	int retained = limits->retention ? set_retention(host, name, limits->retention) : -1;
+	if (retained >= 0)
+		return retained;
+	if (!limits->weight && !limits->concurrency && !limits->runs) {
+		printf("tenant %s: taken up in the next round (retention.every)\n", name);
+		return EXIT_DONE;
+	}
 	if (limits->weight && !read_limit(limits->weight, 1, WEIGHT_MOST, false, &weight))
 		return cli_fail(EXIT_USAGE, "--weight %s is not a whole number from 1 to %d", limits->weight, WEIGHT_MOST);
 	if (limits->concurrency && !read_limit(limits->concurrency, 1, 1000000, true, &concurrency))
@@ -156,6 +180,7 @@ run(const struct command *command, int argc, char **argv)
 		{ "--weight", "N", "with set: its part of the cells when all tenants want some (100)", &limits.weight, NULL, NULL },
 		{ "--concurrency", "N", "with set: computing cells at most, over all workers; none: no limit", &limits.concurrency, NULL, NULL },
 		{ "--runs", "N", "with set: unfinished runs at most; none: limits.runs_per_tenant", &limits.runs, NULL, NULL },
+		{ "--retention", "RULES", "with set: how long what ended is kept, like succeeded=7d,failed=forever; '': as the operator's", &limits.retention, NULL, NULL },
 		{ "--json", NULL, "with list: one object a line", NULL, &json, NULL },
 		OPTION_CONFIG(config), OPTION_STORE, { 0 },
 	};

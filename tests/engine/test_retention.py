@@ -155,8 +155,10 @@ def old_keys_events_and_bundles_go_and_the_live_bundle_stays():
 @test
 def a_tenants_own_rules_win_and_rules_that_cannot_be_read_delete_nothing():
     platform = sqlite3.connect(os.path.join(host.store[len("sqlite:"):], "platform.db"), timeout=10)
-    with platform:
-        platform.execute("UPDATE tenants SET retention = 'succeeded=forever,failed=30m' WHERE id = 'example'")
+    host.perigee("tenant", "set", "example", "--retention", "succeeded=forever,failed=30m")
+    for bad in ("succeeded=soon", "weeks=3d", "failed", "failed=0s"):
+        true("usage" not in host.perigee("tenant", "set", "example", "--retention", bad, check=False))
+        equal(platform.execute("SELECT retention FROM tenants WHERE id = 'example'").fetchone()[0], "succeeded=forever,failed=30m", bad)
     time.sleep(0.5)
     kept, gone = call("steps", {"id": "rules"})["id"], call("steps", {"id": "gone"})["id"]
     change("UPDATE runs SET status = 'failed' WHERE id = ?", gone)
@@ -168,9 +170,8 @@ def a_tenants_own_rules_win_and_rules_that_cannot_be_read_delete_nothing():
         platform.execute("UPDATE tenants SET retention = 'succeeded=soon' WHERE id = 'example'")
     time.sleep(1)
     equal(ask("SELECT count(*) FROM runs WHERE id = ?", kept), 1)
-    with platform:
-        platform.execute("UPDATE tenants SET retention = NULL")
     platform.close()
+    host.perigee("tenant", "set", "example", "--retention", "")
     until("SELECT count(*) FROM runs WHERE id = ?", 0, kept)
 
 
