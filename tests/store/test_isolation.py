@@ -18,6 +18,7 @@ STATES = {        # of the variants of a table, 1 to 10
     "runs": ["queued", "running", "waiting", "cancelled", "cancelled", "succeeded", "stuck", "failed", "unknown outcome", "queued"],
     "approvals": ["pending", "approved", "expired", "pending", "withdrawn", "withdrawn", "rejected", "withdrawn", "pending", "pending"],
     "handoffs": ["started", "dead", "started", "started", "started", "done", "queued", "started", "pending", "started"],
+    "outcomes": ["unknown", "unknown", "unknown", "unknown", "unknown", "happened", "not_happened", "failed", "withdrawn", "unknown"],
     "deliveries": ["pending", "dead", "retrying", "dead", "done", "running", "pending", "retrying", "started", "queued"],
 }
 OTHER_STATES = ["queued", "running", "waiting", "pending", "succeeded", "stuck", "dead", "asked", "failed", "started"]
@@ -25,6 +26,7 @@ SEEDS = {         # what the rule of seed_value does not do
     ("idempotency", "run"): lambda v: "" if v % 2 else "x%d" % v,
     ("idempotency", "status"): lambda v: 0,
     ("events", "dispatched"): lambda v: v % 2,
+    ("outcomes", "attempt"): lambda v: 100 + v, # not those that outcome_ask makes of intents
     ("approvals", "effect"): lambda v: v if v <= 5 else 50 + v,
     ("runs", "bundle"): lambda v: "x%d" % min(v, 8),
 }
