@@ -27,6 +27,7 @@ struct start {
 	bool existed, empty;             /* empty: sent without a body */
 	json_t *errors;
 	int64_t wait_s, until_us;
+	int64_t deadline_us, budget;     /* Perigee-Deadline, Perigee-Budget; 0: none */
 	struct run_watcher *watcher;
 	struct timer timer;
 	bool timer_set, watched, waiting;
@@ -85,7 +86,7 @@ static enum flow_result step_start(struct flow *flow)
 	struct start *start = call->state;
 	const char *subject = json_string_value(json_member(call->body, "deal"));
 	struct run_request request = { .tenant = call_tenant(call), .agent = call->params[0], .capability = call->params[1], .input = call->body,
-		                       .subject = str_of(subject) };
+		                       .subject = str_of(subject), .deadline_us = start->deadline_us, .budget_effects = start->budget };
 
 	if (!call_idempotency_key(call, &request.idempotency_key))
 		return FLOW_DONE;
@@ -218,6 +219,37 @@ static enum flow_result step_answer(struct flow *flow)
 	return FLOW_DONE;
 }
 
+/* Perigee-Deadline: seconds from now, or a time. False: answered with 400. */
+static bool take_deadline(struct call *call, struct start *start)
+{
+	struct str text = call_header(call, "Perigee-Deadline");
+	int64_t seconds, now = clock_now_us(&clock_system);
+
+	if (!text.p)
+		return true;
+	if (str_to_int(text, 1, 366LL * 86400, &seconds))
+		start->deadline_us = now + seconds * 1000000;
+	else if (!time_parse(text, &start->deadline_us) || start->deadline_us <= now) {
+		call_fail(call, ERR_INVALID, "Perigee-Deadline is a number of seconds from 1 on, or a time to come like 2030-01-01T00:00:00Z");
+		return false;
+	}
+	return true;
+}
+
+/* Perigee-Budget: effects=N. */
+static bool take_budget(struct call *call, struct start *start)
+{
+	struct str text = call_header(call, "Perigee-Budget");
+	struct str number = text.n > 8 ? (struct str){ text.p + 8, text.n - 8 } : (struct str){ NULL, 0 };
+
+	if (!text.p)
+		return true;
+	if (str_starts(text, "effects=") && str_to_int(number, 1, 1000000000, &start->budget))
+		return true;
+	call_fail(call, ERR_INVALID, "Perigee-Budget is effects=N: how many effects the run and all below it may issue");
+	return false;
+}
+
 void handle_call_capability(struct call *call)
 {
 	static const struct flow_step steps[] = {
@@ -241,5 +273,7 @@ void handle_call_capability(struct call *call)
 		start->wait_s = WAIT_MAX_S;
 	call->state = start;
 	call->state_free = start_free;
+	if (!take_deadline(call, start) || !take_budget(call, start))
+		return;
 	call_flow(call, &story);
 }

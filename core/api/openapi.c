@@ -89,6 +89,10 @@ static json_t *parameters_of(const struct route *route)
 		json_array_append_new(parameters, openapi_reference("parameters", "IdempotencyKey"));
 	if (strstr(route->pattern, "{capability}"))
 		json_array_append_new(parameters, openapi_reference("parameters", "Prefer"));
+	if (strstr(route->pattern, "{capability}"))
+		json_array_append_new(parameters, openapi_reference("parameters", "Deadline"));
+	if (strstr(route->pattern, "{capability}"))
+		json_array_append_new(parameters, openapi_reference("parameters", "Budget"));
 	if (route->flags & ROUTE_VERSIONED && !get)
 		json_array_append_new(parameters, openapi_reference("parameters", "IfMatch"));
 	if (route->flags & ROUTE_VERSIONED)
@@ -226,6 +230,10 @@ static json_t *components(void)
 		"'IdempotencyKey':{'name':'Idempotency-Key','in':'header','description':'The same key and body answers the same for 24 hours',"
 		"'schema':{'type':'string','maxLength':255}},"
 		"'Prefer':{'name':'Prefer','in':'header','description':'wait=SECONDS (up to 60): answer when the run has ended','schema':{'type':'string'}},"
+		"'Deadline':{'name':'Perigee-Deadline','in':'header','description':'The run and all below it end then: seconds from now, or a time',"
+		"'schema':{'type':'string'}},"
+		"'Budget':{'name':'Perigee-Budget','in':'header','description':'effects=N: so many effects may the run and all below it issue',"
+		"'schema':{'type':'string'}},"
 		"'IfMatch':{'name':'If-Match','in':'header','description':'ETag of the version to change','schema':{'type':'string'}},"
 		"'IfNoneMatch':{'name':'If-None-Match','in':'header','description':'GET: an ETag that is known. PUT: * for a record that must not exist',"
 		"'schema':{'type':'string'}},"

@@ -178,6 +178,7 @@ setup_engine(struct host *h, struct errbuf *e)
 		.cell_wall_ms = h->options.roomy ? SPEC_WALL_MS : s->cell_wall_ms,
 		.resident_max = (size_t)s->cell_resident,
 		.keeps_schedules = h->options.serves,
+		.children_max = s->limit_children,
 		.runs_per_tenant_max = s->limit_runs_per_tenant, .workers = (size_t)s->workers, .retention = s->retention,
 	};
 	return engine_new(&options, &h->engine, e);

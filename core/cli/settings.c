@@ -39,6 +39,7 @@ static const struct setting_row rows[SETTINGS_ROWS] = {
 	{ "cell.resident", NULL, SETTING_COUNT, AT(cell_resident), "500", 0, 1000000, NULL, false },
 	{ "limits.body", NULL, SETTING_SIZE, AT(limit_body_bytes), "8MiB", 1024, 8 << 20, NULL, false },
 	{ "limits.connections", NULL, SETTING_COUNT, AT(limit_connections), "10000", 1, 1000000, NULL, false },
+	{ "limits.children", NULL, SETTING_COUNT, AT(limit_children), "1000", 1, 1000000, NULL, false },
 	{ "limits.runs_per_tenant", NULL, SETTING_COUNT, AT(limit_runs_per_tenant), "1000", 1, 100000000, NULL, false },
 	{ "limits.metrics_tenants", NULL, SETTING_COUNT, AT(metrics_tenants), "100", 0, 100000, NULL, false },
 	{ "egress", NULL, SETTING_LIST, AT(egress), NULL, 0, 0, NULL, false },

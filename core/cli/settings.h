@@ -19,7 +19,7 @@ struct settings {
 	char *log_format, *log_level;
 	int64_t drain_timeout_ms;
 	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms, cell_resident;
-	int64_t limit_body_bytes, limit_connections, limit_runs_per_tenant;
+	int64_t limit_body_bytes, limit_connections, limit_runs_per_tenant, limit_children;
 	int64_t metrics_tenants;
 	struct retention_rules retention;
 	char *admin_key, *master_key;  /* secrets: never printed */

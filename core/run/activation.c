@@ -156,6 +156,8 @@ static void begin_effect(struct run *run, uint32_t number, const char *name, con
 	if (wait && wait->issued) {
 		return; /* it ended meanwhile: its outcome is on the way to the journal, and then here */
 	}
+	if (!wait && !limits_allow(run, number))
+		return;
 	struct issued *issued = issued_new(run, number, name, digest);
 	issued->effect.args = json_incref(args);
 	TAILQ_INSERT_TAIL(&run->issued, issued, link);

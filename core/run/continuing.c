@@ -59,6 +59,7 @@ void effect_begin_run_continue_as_new(struct effect *effect)
 		const struct continuation *next = continuation_new(effect, input);
 		store_tx_add(effect->tx, STATEMENT_run_continue, STORE_MUST, "tttjit", next->id, run->id, next->bundle->digest, next->input, next->now_us,
 		             run->engine->owner);
+		limits_continue_add(effect, next->id);
 		store_tx_add(effect->tx, STATEMENT_run_continued, STORE_MUST, "tt", run->id, next->id);
 		json_t *ok = json_object();
 		json_put_text(ok, "run", next->id);
@@ -108,6 +109,8 @@ void run_continue_done(struct run *run)
 		.tenant = run->tenant, .id = next->id, .agent = run->agent, .capability = run->capability, .parent = run->parent,
 		.input = next->input, .parent_effect = run->parent_effect, .depth = run->depth, .now_us = next->now_us, .bundle = next->bundle,
 	};
+	struct run_limits limits = limits_continue(run);
+	birth.limits = &limits;
 	struct run *admitted = run_admit(engine, &birth);
 	admitted->of_event = run->of_event;
 	if (!admitted->chain)

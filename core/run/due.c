@@ -114,6 +114,7 @@ static void look_at(struct engine *engine, struct tenant *tenant)
 	*look = (struct due_look){ engine, tenant };
 	tenant->due_busy++;
 	tenant->due_moved = false;
+	tenant->due_looked_us = now;
 	store_tx_add(tx, STATEMENT_runs_past_deadline, STORE_ANY, "i", now);
 	store_tx_add(tx, STATEMENT_schedules_due, STORE_ANY, "i", now);
 	store_tx_add(tx, STATEMENT_handoffs_asked, STORE_ANY, "");

@@ -21,7 +21,8 @@ const char effect_schema_run_signal[] =
 	"{\"type\":\"object\",\"properties\":{\"run\":{\"type\":\"string\",\"format\":\"uuid\"},\"signal\":" NAME_SCHEMA ",\"payload\":{},"
 	"\"id\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200}},\"required\":[\"run\",\"signal\"],\"additionalProperties\":false}";
 const char effect_schema_run_spawn[] =
-	"{\"type\":\"object\",\"properties\":{\"agent\":" NAME_SCHEMA ",\"capability\":" NAME_SCHEMA ",\"input\":{},\"subject\":" TEXT_SCHEMA "},"
+	"{\"type\":\"object\",\"properties\":{\"agent\":" NAME_SCHEMA ",\"capability\":" NAME_SCHEMA ",\"input\":{},\"subject\":" TEXT_SCHEMA ","
+	"\"deadline_ms\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":" TIMEOUT_MS_MAX "},\"budget\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000000000}},"
 	"\"required\":[\"agent\",\"capability\",\"input\"],\"additionalProperties\":false}";
 const char effect_schema_run_join[] =
 	"{\"type\":\"object\",\"properties\":{\"run\":{\"type\":\"string\",\"format\":\"uuid\"}},\"required\":[\"run\"],\"additionalProperties\":false}";
@@ -140,19 +141,36 @@ static struct run_birth child_birth(const struct effect *effect, const char *id)
 
 static void spawn_committed(struct issued *issued)
 {
-	struct run_birth birth = child_birth(&issued->effect, issued->effect.state);
+	const struct child_state *child = issued->effect.state;
+	struct run_birth birth = child_birth(&issued->effect, child->id);
+	birth.limits = &child->limits;
 	run_admit(issued->effect.engine, &birth);
+	limits_given(issued);
 	engine_schedule(issued->effect.engine);
+}
+
+/* The run may have this child. */
+static void spawn_go(struct effect *effect)
+{
+	const struct child_state *child = effect->state;
+	struct run_birth birth = child_birth(effect, child->id);
+	birth.limits = &child->limits;
+	run_birth_add(effect->engine, effect->tx, &birth, STORE_MUST);
+	limits_give_add(effect);
+	json_t *ok = json_object();
+	json_put_text(ok, "run", child->id);
+	on_committed(effect, spawn_committed);
+	effect_apply(effect, ok);
 }
 
 void effect_begin_run_spawn(struct effect *effect)
 {
 	struct errbuf e;
 	json_t *errors = json_array();
-	char id[UUID_TEXT_SIZE];
-	effect_new_id(effect, id);
-	effect->state = mem_copy(str_of(id)); /* for spawn_committed */
-	struct run_birth birth = child_birth(effect, id);
+	struct child_state *child = effect->state = mem_alloc(sizeof *child);
+	effect_new_id(effect, child->id);
+	child->budget = -1;
+	struct run_birth birth = child_birth(effect, child->id);
 	json_t *input = json_incref((json_t *)(uintptr_t)birth.input);
 	int code = capability_check(effect->manifest, birth.agent, birth.capability, &input, errors, &e);
 	if (tenant_is_full(effect->engine, birth.tenant)) {
@@ -164,13 +182,8 @@ void effect_begin_run_spawn(struct effect *effect)
 		json_put(more, "errors", json_incref(errors));
 		effect_fail(effect, err_name(code), e.text, more);
 	} else {
-		birth.input = input;
-		run_birth_add(effect->engine, effect->tx, &birth, STORE_MUST);
 		json_object_set(effect->args, "input", input); /* as it was checked */
-		json_t *ok = json_object();
-		json_put_text(ok, "run", id);
-		on_committed(effect, spawn_committed);
-		effect_apply(effect, ok);
+		limits_child(effect, spawn_go);
 	}
 	json_decref(input);
 	json_decref(errors);

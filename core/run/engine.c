@@ -67,6 +67,7 @@ struct run *run_new(struct engine *engine, struct tenant *tenant, const char *id
 	run->tenant = tenant;
 	run->fence = 1;
 	run->state = RUN_QUEUED;
+	run->limits.budget = run->children = -1;
 	TAILQ_INIT(&run->issued);
 	TAILQ_INIT(&run->ready);
 	TAILQ_INIT(&run->flights);
@@ -133,6 +134,7 @@ void run_free(struct run *run)
 		wait_free(wait);
 	watchers_leave(run);
 	run_free_journal(run);
+	limits_free(run);
 	continuation_free(run);
 	if (run->bundle)
 		bundle_release(engine, run->bundle);
@@ -301,6 +303,7 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	engine->cell_program = mem_copy(str_of(options->cell_program));
 	TAILQ_INIT(&engine->residents);
 	TAILQ_INIT(&engine->settling);
+	TAILQ_INIT(&engine->deadlined);
 	TAILQ_INIT(&engine->lonely);
 	TAILQ_INIT(&engine->to_mark);
 	engine->workers_alive = options->workers ? options->workers : 1;

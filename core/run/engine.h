@@ -65,6 +65,8 @@ struct run_request {
 	struct str idempotency_key;  /* optional; with it the digest of the request body */
 	const uint8_t *body_digest;
 	struct str event;            /* optional: id of the event that starts it (one run per event and capability) */
+	int64_t deadline_us;         /* optional: it and all below it end then, done or not */
+	int64_t budget_effects;      /* optional: effects that it and all below it may issue; 0: any number */
 	struct str spec;             /* optional: a spec file instead of a capability */
 	const json_t *spec_start;    /* with spec: members added to START (files, filter) */
 };

@@ -16,7 +16,7 @@ struct adoption {
 	struct engine *engine;
 	struct tenant *tenant;
 	char id[UUID_TEXT_SIZE];
-	struct store_tx *rows;             /* run_load, waits_of_run */
+	struct store_tx *rows;             /* run_load, waits_of_run, run_limits */
 };
 
 static void adopt_waits(struct run *run, const struct store_result *r)
@@ -87,6 +87,7 @@ static void adopt(const struct adoption *adoption, struct live_bundle *bundle)
 	if (run->suspended)
 		run_set_state(run, RUN_WAITING);
 	watchers_return(run);
+	limits_adopt(run, store_tx_result(adoption->rows, 2));
 	adopt_waits(run, store_tx_result(adoption->rows, 1));
 	if (!run->suspended) {
 		run_move(run, LIST_QUEUE);
@@ -158,6 +159,7 @@ static void adopt_next(struct engine *engine)
 		struct store_tx *tx = store_tx_new(engine->options.store, str_of(adoption->tenant->name));
 		store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", adoption->id);
 		store_tx_add(tx, STATEMENT_waits_of_run, STORE_ANY, "t", adoption->id);
+		store_tx_add(tx, STATEMENT_run_limits, STORE_ANY, "t", adoption->id);
 		store_submit_read(tx, adopt_on_read, adoption);
 	}
 }

@@ -19,6 +19,7 @@
 #include "run/cells.h"
 #include "run/effect.h"
 #include "run/engine.h"
+#include "run/limits.h"
 #include "run/queue.h"
 
 #include <sys/queue.h>
@@ -45,6 +46,7 @@ struct tenant {
 	size_t starting;                   /* requests whose row is on its way to the disk */
 	int64_t due_us;                    /* when the store has something next (due.c); 0: nothing is known */
 	size_t due_busy;                   /* reads and writes under way about what is due */
+	int64_t due_looked_us;             /* the last look at what is due */
 	bool due_moved;                    /* some of it was done */
 	struct tenant_queue queue;
 	int64_t weight, concurrency, runs_most; /* as the platform says; 0: no limit of its own */
@@ -199,6 +201,10 @@ struct run {
 	struct replay_request *replay;
 	TAILQ_ENTRY(run) settle_link;      /* engine->settling */
 	bool settling;
+	struct run_limits limits;
+	int64_t children;                  /* unfinished ones, at most; -1: the store knows */
+	int64_t spawned;                   /* children that set out from here, ever */
+	TAILQ_ENTRY(run) deadline_link;    /* engine->deadlined, with a deadline */
 	int64_t settle_delay_us, settle_due_us;
 	UT_hash_handle hh;
 };
@@ -243,7 +249,7 @@ struct engine {
 	bool shares_reading;
 	int64_t shares_read_us;            /* monotonic */
 	size_t workers_alive;              /* on this store, this one included */
-	struct run_list_head residents, settling;
+	struct run_list_head residents, settling, deadlined;
 	size_t active;                     /* runs with a cell */
 	size_t residents_count;
 	size_t checked;                    /* how far waits_check_some got */
@@ -283,6 +289,7 @@ struct run_birth {
 	const json_t *input, *spec_start;
 	int64_t parent_effect, depth, now_us;
 	bool unowned;                      /* any worker may claim it: run_offer when it is on disk, not run_admit */
+	const struct run_limits *limits;   /* NULL: none */
 	struct live_bundle *bundle;        /* held by the caller until the run is admitted: another may go live meanwhile */
 };
 bool tenant_is_full(const struct engine *engine, const struct tenant *tenant); /* no more unfinished runs */

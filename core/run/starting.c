@@ -71,6 +71,7 @@ void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_
 	else
 		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjinnit", birth->id, birth->agent, birth->capability, digest, "queued",
 		             birth->input, subject, birth->event, spec, birth->now_us, birth->depth, owner);
+	limits_birth_add(tx, birth);
 	free(subject);
 	json_decref(spec);
 }
@@ -97,6 +98,7 @@ struct run *run_admit(struct engine *engine, const struct run_birth *birth)
 	run->depth = birth->depth;
 	run->created_at_us = birth->now_us;
 	run->fresh = true;
+	limits_take(run, birth->limits);
 	run->of_event = birth->event != NULL;
 	run_move(run, LIST_QUEUE);
 	return run;
@@ -115,6 +117,7 @@ struct start {
 	json_t *input, *spec_start, *errors;
 	char digest[SHA256_HEX_SIZE];
 	int64_t now_us;
+	struct run_limits limits;
 	int code;
 	struct errbuf e;
 	engine_started_fn done;
@@ -152,7 +155,7 @@ static struct run_birth birth_of(const struct start *start)
 	return (struct run_birth){
 		.tenant = start->tenant, .id = start->id, .agent = start->agent, .capability = start->capability, .event = start->event,
 		.spec = start->spec, .subject = str_of(start->subject), .input = start->input, .spec_start = start->spec_start,
-		.now_us = start->now_us, .bundle = start->bundle, .unowned = start->unowned,
+		.now_us = start->now_us, .bundle = start->bundle, .unowned = start->unowned, .limits = &start->limits,
 	};
 }
 
@@ -264,6 +267,7 @@ void engine_start_run(struct engine *engine, const struct run_request *request, 
 	if (start->spec && !start->spec_start)
 		start->spec_start = json_object();
 	start->errors = json_array();
+	start->limits = (struct run_limits){ .deadline_us = request->deadline_us, .budget = request->budget_effects > 0 ? request->budget_effects : -1 };
 	/* whole milliseconds: a run's first "now" is what its created_at says in every interface */
 	start->now_us = clock_now_us(engine->options.clock) / 1000 * 1000;
 	start->done = done;

@@ -53,19 +53,38 @@ local function start(agent, capability, input, options)
     capability = capability,
     input = input == nil and {} or input,
     subject = options.subject,
+    deadline_ms = options.deadline_ms,
+    budget = options.budget,
   }).run
 end
+
+local CHILD = { "subject", "deadline_ms", "budget" }
+
+local function child_options(who, options)
+  options = check.options(who, options, CHILD)
+  for _, name in ipairs({ "deadline_ms", "budget" }) do
+    if options[name] ~= nil then
+      check.integer(who, name, options[name], 1)
+    end
+  end
+  return options
+end
+
+---@class perigee.ChildOptions
+---@field subject? string
+---@field deadline_ms? integer it ends by then, and never later than this run
+---@field budget? integer effects that it and all below it may issue, taken from what this run has left
 
 ---Start a child run and go on at once.
 ---@param agent string
 ---@param capability string
 ---@param input? table
----@param options? { subject?: string }
+---@param options? perigee.ChildOptions
 ---@return string run its id
 function run.spawn(agent, capability, input, options)
   check.name("run.spawn", "agent", agent)
   check.name("run.spawn", "capability", capability)
-  options = check.options("run.spawn", options, { "subject" })
+  options = child_options("run.spawn", options)
   return start(agent, capability, input, options)
 end
 
@@ -87,12 +106,12 @@ end
 ---@param agent string
 ---@param capability string
 ---@param input? table
----@param options? { subject?: string }
+---@param options? perigee.ChildOptions
 ---@return any output
 function run.call(agent, capability, input, options)
   check.name("run.call", "agent", agent)
   check.name("run.call", "capability", capability)
-  options = check.options("run.call", options, { "subject" })
+  options = child_options("run.call", options)
   local id = start(agent, capability, input, options)
   local ended = run.join(id)
   if ended.status == "succeeded" then

@@ -82,6 +82,12 @@ ORDER BY created_at DESC, id DESC LIMIT ?3;
 -- purpose: with the end of the receiver's run, in its transaction
 UPDATE handoffs SET status = ?2, ended_at = ?3, reasons = ?4 WHERE run = ?1 AND status = 'started';
 
+-- name: handoff_continue
+-- scope: tenant
+-- params: run:text next:text
+-- purpose: the receiver goes on as another run
+UPDATE handoffs SET run = ?2 WHERE run = ?1 AND status = 'started';
+
 -- name: tree_handoffs_end
 -- scope: tenant
 -- params: id:text at:int
