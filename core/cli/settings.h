@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "run/engine.h"
 
-#define SETTINGS_ROWS 29
+#define SETTINGS_ROWS 30
 
 struct settings {
 	char *config;                  /* path of the file that was read; NULL when there is none */

@@ -30,7 +30,6 @@ struct effect_row {
 	enum effect_class class;
 	const char *schema;              /* JSON Schema of the arguments, as text */
 	void (*begin)(struct effect *effect);
-	bool makes_child;                /* its state begins with struct child_state (limits.h) */
 };
 
 struct effect {

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "run/deliveries.h"
+#include "run/effects_run.h"
 
 #define CHILDREN_MAX 1000       /* unfinished ones of a run, unless the operator says otherwise */
 #define EXPIRED_TEXT "the run was not done by its deadline"
@@ -84,7 +85,8 @@ void limits_free(struct run *run)
 
 static bool makes_child(const struct issued *issued)
 {
-	return issued->effect.row && issued->effect.row->makes_child && issued->effect.state;
+	const struct effect_row *row = issued->effect.row;
+	return row && row->begin == effect_begin_run_spawn && issued->effect.state;
 }
 
 /* Promised to children whose rows are not on disk yet. */

@@ -10,8 +10,6 @@
 #include "run/effects_run.h"
 
 #define ROW(name_, kind_, function) { .name = name_, .kind = kind_, .schema = effect_schema_##function, .begin = effect_begin_##function }
-#define CHILD(name_, function) \
-	{ .name = name_, .kind = EFFECT_WRITE, .schema = effect_schema_##function, .begin = effect_begin_##function, .makes_child = true }
 
 static const struct effect_row rows[] = {
 	/* in bytewise order of their names */
@@ -30,7 +28,7 @@ static const struct effect_row rows[] = {
 	ROW("run.continue_as_new", EFFECT_WRITE, run_continue_as_new),
 	ROW("run.join", EFFECT_WAIT, run_join),
 	ROW("run.signal", EFFECT_WRITE, run_signal),
-	CHILD("run.spawn", run_spawn),
+	ROW("run.spawn", EFFECT_WRITE, run_spawn),
 	ROW("time.sleep", EFFECT_WAIT, time_sleep),
 };
 

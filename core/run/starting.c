@@ -78,6 +78,8 @@ void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_
 
 struct run *run_admit(struct engine *engine, const struct run_birth *birth)
 {
+	if (birth->limits && birth->limits->deadline_us)
+		due_note(engine, birth->tenant, birth->limits->deadline_us);
 	if (birth->unowned) {
 		run_offer(engine, birth->tenant);
 		return NULL;
