@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The engine through the running host: waits, eviction, children, recovery, divergence, reload, and scripts that misbehave."""
-import glob, os, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
+import glob, os, shutil, signal, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
 import harness
@@ -29,7 +29,7 @@ class Engine(Host):
         self.start_host()
 
     def database(self):
-        return sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"))
+        return harness.open_database(self.store, "example")
 
     def signal(self, run, name, payload):
         answer = self.post("/v1/runs/%s/signals/%s" % (run, name), payload)

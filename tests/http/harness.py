@@ -8,10 +8,12 @@
         equal(answer.status, 200)
     main(host)
 """
-import glob, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
+import atexit, functools, glob, http.client, json, os, re, runpy, shutil, signal, socket, sqlite3, subprocess, sys, tempfile, threading, time, traceback
 from urllib.parse import quote
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
+import servers
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("PERIGEE_BUILD") or os.path.join(TOP, "build")
 PROGRAM = os.environ.get("PERIGEE_PROGRAM") or os.path.join(BUILD, "perigee")
@@ -116,12 +118,73 @@ def problem(answer, status, name=None, detail=None):
     return body
 
 
+def new_store(folder):
+    """A fresh one: SQLite in this folder; PostgreSQL where the test says so (PERIGEE_TEST_ENGINE=postgres: see on_postgres)."""
+    if os.environ.get("PERIGEE_TEST_ENGINE") != "postgres":
+        return "sqlite:" + os.path.join(folder, "store")
+    return postgres().database()
+
+
+@functools.lru_cache(None)
+def postgres():
+    """The server of tests/run, or one of our own until this program ends."""
+    server = servers.shared_postgres().start()
+    atexit.register(server.stop)
+    return server
+
+
+def on_postgres(program):
+    """Run a test program of these folders again, its hosts on PostgreSQL."""
+    os.environ["PERIGEE_TEST_ENGINE"] = "postgres"
+    sys.argv[0] = program
+    runpy.run_path(program, run_name="__main__")
+
+
+class Rows(list):
+    """Answers as sqlite3's cursors give them."""
+
+    def fetchall(self):
+        return list(self)
+
+    def fetchone(self):
+        return self[0] if self else None
+
+
+class PostgresDatabase:
+    """What tests use of sqlite3, of one tenant in a PostgreSQL database: ? for parameters; whole numbers come back as such, null and '' as None."""
+
+    def __init__(self, store, tenant):
+        self.store, self.tenant = store, tenant
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    close = commit = lambda self: None
+
+    def execute(self, sql, values=()):
+        parts = sql.split("?")
+        text = parts[0]
+        for value, part in zip(values, parts[1:]):
+            text += (str(value) if isinstance(value, int) else "'%s' COLLATE \"C\"" % value.replace("'", "''")) + part
+        rows = postgres().sql("SET search_path = perigee; SET perigee.tenant = '%s'; SET ROLE perigee_app; %s" % (self.tenant, text), self.store)
+        return Rows(tuple(int(v) if re.fullmatch(r"-?\d+", v) else v or None for v in row) for row in rows)
+
+
+def open_database(store, tenant):
+    if store.startswith("sqlite:"):
+        return sqlite3.connect(os.path.join(store[len("sqlite:"):], "tenants", tenant + ".db"), timeout=10)
+    return PostgresDatabase(store, tenant)
+
+
 class Host:
     """`perigee dev` in a temporary folder. Ends with its master and everything below it."""
 
     def __init__(self, root=ROOT, tenants=(), words=(), environment=None, config=None):
         self.folder = tempfile.mkdtemp(prefix="perigee-http-")
-        self.store = "sqlite:" + os.path.join(self.folder, "store")
+        self.store = new_store(self.folder)
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PERIGEE_")}
         self.environment.update(environment or {})
         for tenant in tenants:

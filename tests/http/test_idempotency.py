@@ -111,6 +111,8 @@ def of_the_same_at_once_one_works():
 
 def change_key(key, change):
     import glob
+    if not host.store.startswith("sqlite:"):
+        postgres().sql("UPDATE perigee.idempotency SET %s WHERE key = '%s'" % (change, key), host.store)
     for path in glob.glob(os.path.join(host.folder, "store", "tenants", "*.db")):
         with sqlite3.connect(path, timeout=10) as database:
             database.execute("UPDATE idempotency SET %s WHERE key = ?" % change, (key,))
