@@ -16,7 +16,7 @@ local http = {}
 ---@field timeout_ms? integer for the whole request; 30000
 ---@field max_bytes? integer of the answer's body; 1 MiB, at most 4 MiB
 ---@field class? "pure"|"keyed"|"queryable"|"unsafe" what a repetition does; GET, HEAD, OPTIONS: pure, else unsafe
----@field query? { method?: "GET"|"HEAD", url: string, headers?: table<string, string> } with class "queryable"
+---@field query? { method?: "GET"|"HEAD", url: string, headers?: table } with class "queryable"
 ---@field on_unknown? "ask"|"fail"|"retry" when a crash leaves nobody knowing whether it happened; "ask" a person
 
 ---@class perigee.HttpResponse
@@ -26,7 +26,8 @@ local http = {}
 ---@field encoding? "base64" when the body is not text
 
 local FIELDS = {
-  "method", "url", "headers", "body", "json", "body_encoding", "timeout_ms", "max_bytes", "class", "query", "on_unknown",
+  "method", "url", "headers", "body", "json", "body_encoding",
+  "timeout_ms", "max_bytes", "class", "query", "on_unknown",
 }
 
 local function has_header(headers, name)
@@ -79,8 +80,8 @@ local function ask(who, request)
   return effects.call("http.request", args)
 end
 
----Ask another host and wait for its answer. Raises http.refused, http.unreachable, http.tls, http.timeout, http.cut, http.protocol,
----http.too_large; `unknown = true` in the error says that the other side may have acted.
+---Ask another host and wait for its answer. Raises http.refused, http.unreachable, http.tls,
+---http.timeout, http.cut, http.protocol, http.too_large; `unknown = true` in the error says that the other side may have acted.
 ---@param request perigee.HttpRequest
 ---@return perigee.HttpResponse
 function http.request(request)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Requests to other hosts that a kill cuts off between intent and outcome: what each class does then, counted at the upstream; and the decisions."""
-import glob, json, os, signal, sqlite3, sys, threading, time
+import glob, http.client, json, os, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "http"))
@@ -30,7 +30,10 @@ class Killable(Host):
 
     def kill(self):
         group = self.process.pid
-        os.killpg(group, signal.SIGKILL)
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.wait()
         until = time.monotonic() + 20
         while alive(group): # the kernel closes the sockets of each in its own time
@@ -327,8 +330,78 @@ def a_cancelled_run_ends_its_transfer_at_the_socket():
     left_nothing(run)
 
 
+# -- a kill after each commit --
+
+
+def killed_after(nth, name, **request):
+    """Start a run on a host that dies after its n-th sync. "before": it never took the request; "killed"; "survived": the run ended first."""
+    host.kill()
+    keep, host.stop = host.stop, lambda *_: None
+    host.environment.update(LD_PRELOAD=shim, KILL_AFTER_SYNC=str(nth))
+    run = None
+    try:
+        host.start_host()
+        run = between("do", name, **request)
+        until = time.monotonic() + 20
+        while host.get("/v1/runs/" + run).json["status"] not in ("succeeded", "failed"):
+            true(time.monotonic() < until, "neither killed nor done")
+            time.sleep(0.005)
+        ended = True
+    except (OSError, http.client.HTTPException, SystemExit):
+        ended = False
+    finally:
+        host.stop = keep
+        del host.environment["LD_PRELOAD"], host.environment["KILL_AFTER_SYNC"]
+    if not ended:
+        host.process.wait(20)
+    host.kill()
+    host.start_host()
+    return ended
+
+
+def at_every_commit(what, **request):
+    killed = survived = 0 # a host syncs a few times as it starts, not always as often
+    for nth in [*range(1, 12), *range(3, 40)]: # the first starts on a new store sync more often
+        name = fresh(what)
+        ended = killed_after(nth, name, **request)
+        runs = [r for r in host.get("/v1/runs?limit=20").json["items"] if (r["input"] or {}).get("name") == name]
+        if not runs:
+            continue # not even taken
+        run = runs[0]["id"]
+        until = time.monotonic() + 20
+        while host.get("/v1/runs/" + run).json["status"] != "succeeded":
+            true(time.monotonic() < until, "it does not end: killed after sync %d" % nth)
+            for o in host.get("/v1/outcomes?status=unknown").json["items"]:
+                if o["run"] == run: # an operator who looks
+                    happened = {"decision": "happened", "result": {"status": 200, "headers": {}, "body": ""}}
+                    host.post("/v1/outcomes/%s/2" % run, happened if upstream.done[name] else {"decision": "not_happened"})
+            time.sleep(0.01)
+        equal(upstream.done[name], 1, "took effect; killed after sync %d" % nth)
+        noted(name, run)
+        survived = survived + 1 if ended else 0
+        killed += not ended
+        if survived >= 3 and killed >= 4:
+            break
+    true(survived >= 3 and killed >= 4, "killed %d times at work" % killed)
+
+
+@test
+def killed_after_each_commit_a_keyed_request_takes_effect_once():
+    at_every_commit("commit-keyed", **{"class": "keyed"})
+
+
+@test
+def killed_after_each_commit_an_unsafe_request_with_an_operator_who_looks_takes_effect_once():
+    at_every_commit("commit-unsafe")
+
+
+folder = tempfile.mkdtemp(prefix="perigee-outcomes-")
+shim = os.path.join(folder, "kill_after_sync.so")
+subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", shim, os.path.join(HERE, "kill_after_sync.c"), "-ldl"], check=True)
+
 if __name__ == "__main__":
     try:
         main(host)
     finally:
         upstream.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,12 @@ local function attempt(request)
   if ok then
     return { ok = true, answer = answer }
   end
-  return { ok = false, code = answer.code or "lua", message = tostring(answer.message or answer), unknown = answer.unknown }
+  return {
+    ok = false,
+    code = answer.code or "lua",
+    message = tostring(answer.message or answer),
+    unknown = answer.unknown,
+  }
 end
 
 return agent "caller" {
@@ -48,31 +53,6 @@ return agent "caller" {
           end
         end
         return run.all(tasks)
-      end,
-    },
-    -- A request in flight while the other task is killed for its computing: two cells, one request.
-    restless = {
-      title = "A request beside a task that computes for too long, once",
-      input = { request = "any", seconds = "integer" },
-      output = "any",
-      run = function(input)
-        local both = run.all {
-          function()
-            return attempt(input.request)
-          end,
-          function()
-            records.get("noted", "spin")
-            local spin = records.get("noted", "spin")
-            if spin and run.strikes ~= 1 then
-              local n = 0
-              while n < 1e12 do
-                n = n + 1
-              end
-            end
-            return { ok = true }
-          end,
-        }
-        return both[1]
       end,
     },
   },
