@@ -122,10 +122,6 @@ int api_new(const struct api_options *options, struct api **out, struct errbuf *
 	api->request_seconds = metric_declare(options->metrics, METRIC_HISTOGRAM, "perigee_http_request_seconds",
 	                                      "Time from a whole request to its answer (streams: to their beginning).",
 	                                      (const char *[]){ NULL }, metric_seconds_buckets);
-	/* Redis is off: nothing of this host asks for one. */
-	struct metric *redis_up = metric_declare(options->metrics, METRIC_GAUGE, "perigee_redis_up", "Does Redis answer? (0 with Redis off.)", NULL, NULL);
-	metric_combine(redis_up, COMBINE_LEAST);
-	metric_set(redis_up, 0, NULL);
 	api->server = http_server_new(&(struct http_server_options){
 		.loop = options->loop, .limits = api->options.limits, .handle = api_on_request, .refused = api_on_refused, .arg = api });
 	*out = api;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "net/http_server.h"
+#include "run/bus.h"
 #include "run/engine.h"
 
 struct api;
@@ -13,6 +14,7 @@ struct api_options {
 	struct loop *loop;
 	struct store *store;
 	struct engine *engine;
+	const struct bus *bus;              /* NULL: no Redis is ever there */
 	struct metrics *metrics;
 	const struct clock *clock;
 	const struct rng *rng;

@@ -164,6 +164,24 @@ teardown_http(struct host *h)
 }
 
 static int
+setup_bus(struct host *h, struct errbuf *e)
+{
+	const struct settings *s = h->settings;
+	if (!h->options.serves)
+		return 0;
+	struct bus_options options = {
+		.loop = h->loop, .store = h->store, .metrics = h->metrics, .rng = &h->rng, .redis_url = s->redis, .stream_length = s->events_stream_length,
+	};
+	return bus_new(&options, &h->bus, e);
+}
+
+static void
+teardown_bus(struct host *h)
+{
+	bus_free(h->bus);
+}
+
+static int
 setup_engine(struct host *h, struct errbuf *e)
 {
 	const struct settings *s = h->settings;
@@ -181,7 +199,10 @@ setup_engine(struct host *h, struct errbuf *e)
 		.children_max = s->limit_children,
 		.runs_per_tenant_max = s->limit_runs_per_tenant, .workers = (size_t)s->workers, .retention = s->retention,
 	};
-	return engine_new(&options, &h->engine, e);
+	int code = engine_new(&options, &h->engine, e);
+	if (code == 0 && h->bus)
+		bus_attach(h->bus, h->engine);
+	return code;
 }
 
 static void
@@ -200,6 +221,7 @@ static const struct part {
 	{ "folder", setup_scratch, teardown_scratch },
 	{ "store", setup_store, teardown_store },
 	{ "http", setup_http, teardown_http },
+	{ "bus", setup_bus, teardown_bus },
 	{ "engine", setup_engine, teardown_engine },
 };
 #define PARTS (sizeof parts / sizeof *parts)

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "cli/settings.h"
 #include "net/loop.h"
+#include "run/bus.h"
 #include "run/engine.h"
 #include "store/store.h"
 
@@ -34,6 +35,7 @@ struct host {
 	char *store_url;
 	struct store *store;
 	struct http_client *http;
+	struct bus *bus;            /* NULL unless it serves */
 	struct engine *engine;
 	size_t ready;               /* parts that are set up */
 };

@@ -1,4 +1,5 @@
 #include "cli/settings.h"
+#include "net/redis_url.h"
 #include "run/engine.h"
 
 #include <ctype.h>
@@ -27,7 +28,7 @@ struct setting_row {
 static const struct setting_row rows[SETTINGS_ROWS] = {
 	{ "listen", "PERIGEE_LISTEN", SETTING_TEXT, AT(listen), "127.0.0.1:8080", 0, 0, NULL, false },
 	{ "store", "PERIGEE_STORE", SETTING_TEXT, AT(store), "sqlite:.perigee", 0, 0, NULL, false },
-	{ "redis", "PERIGEE_REDIS", SETTING_TEXT, AT(redis), NULL, 0, 0, NULL, false },
+	{ "redis", "PERIGEE_REDIS", SETTING_TEXT, AT(redis), NULL, 0, 0, NULL, true },
 	{ "workers", "PERIGEE_WORKERS", SETTING_COUNT, AT(workers), "1", 1, 64, NULL, false },
 	{ "root", NULL, SETTING_TEXT, AT(root), NULL, 0, 0, NULL, false },
 	{ "log.format", "PERIGEE_LOG", SETTING_TEXT, AT(log_format), "text", 0, 0, "text|json", false },
@@ -49,6 +50,7 @@ static const struct setting_row rows[SETTINGS_ROWS] = {
 	{ "retention.stuck", NULL, SETTING_DURATION, AT(retention.keep_ms[RETAIN_STUCK]), "0s", 0, KEPT_MS_MAX, NULL, false },
 	{ "retention.events", NULL, SETTING_DURATION, AT(retention.keep_ms[RETAIN_EVENTS]), "0s", 0, KEPT_MS_MAX, NULL, false },
 	{ "retention.every", NULL, SETTING_DURATION, AT(retention.every_ms), "1h", 100, 86400000, NULL, false },
+	{ "events.stream_length", NULL, SETTING_COUNT, AT(events_stream_length), "100000", 1, INT64_C(1000000000), NULL, false },
 	{ "providers", NULL, SETTING_TREE, AT(providers), NULL, 0, 0, NULL, false },
 	{ "roles", NULL, SETTING_TREE, AT(roles), NULL, 0, 0, NULL, false },
 	{ "admin_key", "PERIGEE_ADMIN_KEY", SETTING_TEXT, AT(admin_key), NULL, 0, 0, NULL, true },
@@ -105,6 +107,13 @@ set_text(struct settings *s, const struct setting_row *row, const char *text, co
 		return set_number(s, row, text, e);
 	if (row->choices && !is_choice(row->choices, text))
 		return err_set(e, ERR_INVALID, "%s: '%s' is none of %s", row->path, text, row->choices);
+	if (row->offset == AT(redis) && *text) {
+		struct redis_url url;
+		int code = redis_url_read(text, &url, e);
+		redis_url_free(&url);
+		if (code)
+			return code;
+	}
 	char **at = field(s, row);
 	free(*at);
 	*at = mem_copy(str_of(text));

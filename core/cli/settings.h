@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "run/engine.h"
 
-#define SETTINGS_ROWS 30
+#define SETTINGS_ROWS 31
 
 struct settings {
 	char *config;                  /* path of the file that was read; NULL when there is none */
@@ -22,6 +22,7 @@ struct settings {
 	int64_t limit_body_bytes, limit_connections, limit_runs_per_tenant, limit_children;
 	int64_t metrics_tenants;
 	struct retention_rules retention;
+	int64_t events_stream_length;
 	char *admin_key, *master_key;  /* secrets: never printed */
 	char *url, *key;               /* client commands */
 	json_t *egress;                /* array of origins to which requests may go */

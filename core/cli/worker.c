@@ -272,6 +272,13 @@ teardown_signals(struct worker *w)
 	watch_fini(&w->on_hangup);
 }
 
+static void
+worker_on_events(void *arg, const char *tenant)
+{
+	struct worker *w = arg;
+	api_events_changed(w->api, tenant);
+}
+
 static int
 setup_api(struct worker *w, struct errbuf *e)
 {
@@ -281,14 +288,18 @@ setup_api(struct worker *w, struct errbuf *e)
 	limits.connections = (size_t)s->limit_connections;
 	struct api_options options = {
 		.loop = w->host.loop, .store = w->host.store, .engine = w->host.engine, .metrics = w->host.metrics, .clock = &w->host.clock,
-		.rng = &w->host.rng, .limits = &limits, .version = PERIGEE_VERSION, .runs_per_tenant_max = s->limit_runs_per_tenant,
+		.bus = w->host.bus, .rng = &w->host.rng, .limits = &limits, .version = PERIGEE_VERSION, .runs_per_tenant_max = s->limit_runs_per_tenant,
 	};
-	return api_new(&options, &w->api, e);
+	int code = api_new(&options, &w->api, e);
+	if (code == 0)
+		bus_on_events(w->host.bus, worker_on_events, w);
+	return code;
 }
 
 static void
 teardown_api(struct worker *w)
 {
+	bus_on_events(w->host.bus, NULL, NULL);
 	api_free(w->api);
 }
 

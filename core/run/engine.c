@@ -372,6 +372,11 @@ void engine_free(struct engine *engine)
 	free(engine);
 }
 
+const char *engine_owner(const struct engine *engine)
+{
+	return engine->owner;
+}
+
 struct engine_counts engine_counts(const struct engine *engine)
 {
 	struct engine_counts counts = { .cells = cells_count(engine->cells) };

@@ -96,6 +96,8 @@ void engine_decide_approval(struct engine *engine, struct str tenant, struct str
 /* Somebody decided what became of an effect (store/outcomes.h, on disk): its run looks. */
 void engine_outcome_decided(struct engine *engine, struct str tenant, struct str run, int64_t effect);
 void engine_emit_event(struct engine *engine, struct str tenant, const json_t *cloud_event, engine_done_fn done, void *arg);
+/* The id of this worker, as it owns runs. */
+const char *engine_owner(const struct engine *engine);
 /* One listener: fires when an event of the tenant that this engine emitted is on disk. */
 void engine_on_emitted(struct engine *engine, void (*emitted)(void *arg, const char *tenant), void *arg);
 /* A dead letter begins anew: its capability gets the event again, with all attempts. ERR_NOT_FOUND when there is no such dead letter. */
