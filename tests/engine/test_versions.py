@@ -1,18 +1,35 @@
 #!/usr/bin/env python3
-"""Forks, retries, chains of runs and long bodies, through the running host."""
-import glob, json, os, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
+"""Forks, retries, chains of runs and long bodies, through the running host; on SQLite, and (test_versions_postgres.py) on PostgreSQL."""
+import atexit, glob, json, os, re, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
-from harness import Events, Host, PROGRAM, UNKNOWN, equal, holds, main, matches, test, true
+from harness import Events, Host, PROGRAM, UNKNOWN, children_of, command_of, equal, holds, main, matches, test, true
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+POSTGRES = None
+if os.environ.get("VERSIONS_ON") == "postgres":
+    sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+    from servers import keywords, shared_postgres
+    POSTGRES = shared_postgres().__enter__()
+    atexit.register(POSTGRES.__exit__)
+
+
+def literal(value):
+    return str(value) if isinstance(value, int) else "'%s'" % value.replace("'", "''")
 
 
 class Versions(Host):
     def __init__(self):
         self.root = tempfile.mkdtemp(prefix="perigee-versions-")
         shutil.copytree(os.path.join(HERE, "versions"), self.root, dirs_exist_ok=True)
+        self.database_name = keywords(POSTGRES.database())["dbname"] if POSTGRES else None
         super().__init__(root=self.root, words=["--config", os.path.join(self.root, "perigee.lua")])
+
+    def start_host(self):
+        if self.database_name and not self.store.startswith("postgres"):
+            self.store = POSTGRES.url(self.database_name, "perigee_app")
+            self.perigee("tenant", "create", "example")
+        super().start_host()
 
     def stop(self, how=signal.SIGTERM):
         super().stop(how)
@@ -26,13 +43,17 @@ class Versions(Host):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
 
-    def database(self):
-        return sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"), timeout=10)
-
     def ask_database(self, sql, *values):
-        db = self.database()
+        """The first value, a number where it looks like one; None without a row."""
+        if POSTGRES:
+            text = "".join(literal(values[i]) + part if i < len(values) else part for i, part in enumerate(sql.split("?")[1:]))
+            rows = POSTGRES.sql("SET search_path TO perigee; " + sql.split("?")[0] + text, self.database_name)
+            return (int(rows[0][0]) if rows[0][0].isdigit() else rows[0][0]) if rows else None
+        db = sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"), timeout=10)
         try:
-            return db.execute(sql, values).fetchone()[0]
+            with db:
+                row = db.execute(sql, values).fetchone()
+            return row[0] if row else None
         finally:
             db.close()
 
@@ -260,17 +281,12 @@ def a_long_body_lies_once_and_comes_back_to_the_byte():
 def a_run_whose_body_is_gone_is_stuck_and_goes_on_when_it_is_back():
     equal(host.put("/v1/records/page/gone", {"text": "x" * 5000}).status, 201)
     first = call("reader", {"id": "gone", "times": 3})
-    db = host.database()
-    with db:
-        rows = db.execute("SELECT hash, touched_at, text FROM bodies WHERE hash IN (SELECT body FROM journal WHERE run = ?)", (first["id"],)).fetchall()
-        equal(len(rows), 1)
-        db.execute("DELETE FROM bodies WHERE hash = ?", (rows[0][0],))
+    body = host.ask_database("SELECT body FROM journal WHERE run = ? AND body IS NOT NULL LIMIT 1", first["id"])
+    host.ask_database("UPDATE bodies SET hash = 'gone' WHERE hash = ?", body)
     run = fork(first["id"], 4)
     then = ended(run)
     equal((then["status"], then["error"]["code"]), ("stuck", "journal.broken"))
-    with db:
-        db.executemany("INSERT INTO bodies (hash, touched_at, text) VALUES (?, ?, ?)", rows)
-    db.close()
+    host.ask_database("UPDATE bodies SET hash = ? WHERE hash = 'gone'", body)
     equal(host.post("/v1/runs/%s/retry" % run, None).status, 202)
     equal(ended(run)["output"], first["output"])
 
@@ -362,6 +378,48 @@ def fork_and_retry_from_the_command_line():
         equal(perigee("fork", UNKNOWN, "--at", "0")[0], 2)
     finally:
         host.start_host()
+
+
+# -- growth --
+
+def written():
+    """Bytes of log that the store has written."""
+    if POSTGRES:
+        return int(POSTGRES.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn", host.database_name)[0][0])
+    total = 0
+    for pid in workers():
+        with open("/proc/%d/io" % pid) as f:
+            total += int(re.search(r"wchar: (\d+)", f.read()).group(1))
+    return total
+
+
+def workers():
+    found, todo = [], [host.process.pid]
+    while todo:
+        pid = todo.pop()
+        todo += [p for p in children_of(pid) if command_of(p) == "perigee"]
+        found.append(pid)
+    return found
+
+
+@test
+def what_an_effect_writes_does_not_grow_with_its_run():
+    run = start("growing", {"blocks": 10, "turns": 50})
+    wrote = []
+    for block in range(10):
+        host.wait_run(run, "waiting")
+        if POSTGRES:
+            POSTGRES.sql("CHECKPOINT")  # each block pays for its first touch of a page
+        before = written()
+        host.post("/v1/runs/%s/signals/go" % run, {})
+        until = time.monotonic() + 30
+        while host.get("/v1/records/note/growing-%d" % block).status != 200:
+            true(time.monotonic() < until, "a block of turns does not end")
+            time.sleep(0.01)
+        wrote.append(written() - before)
+    equal(ended(run)["output"], {"bytes": 500 * 400})
+    first, last = sum(wrote[1:3]), sum(wrote[8:])
+    true(last < first * 1.1, "bytes of log for 50 turns each: %r" % wrote)
 
 
 main(host)

@@ -1,5 +1,6 @@
 -- Capabilities for tests of forks, retries, chains of runs and long bodies.
 local agent = require "perigee.agent"
+local effects = require "perigee.effects"
 local records = require "perigee.records"
 local run = require "perigee.run"
 
@@ -73,6 +74,25 @@ return agent "versions" {
       output = { sum = "integer" },
       run = function(input)
         return { sum = run.call("versions", "turns", { left = input.turns }).sum }
+      end,
+    },
+    growing = {
+      title = "Turns whose question is longer each time",
+      input = { blocks = "integer", turns = "integer" },
+      output = { bytes = "integer" },
+      run = function(input)
+        local messages, bytes = {}, 0
+        for block = 1, input.blocks do
+          run.await("go")
+          for turn = 1, input.turns do
+            messages[#messages + 1] = ("word "):rep(80)
+            bytes = bytes + 400
+            pcall(effects.call, "nobody.answers", { messages = messages })
+            records.put("note", "turn", { turn = turn, text = ("x"):rep(300) })
+          end
+          records.put("note", "growing-" .. (block - 1), {})
+        end
+        return { bytes = bytes }
       end,
     },
     reader = {
