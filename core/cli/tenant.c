@@ -1,7 +1,9 @@
-/* perigee tenant: make and list tenants, say what each may have. */
+/* perigee tenant: make, list, move and delete tenants, say what each may have. */
 #include "base/ids.h"
 #include "cli/commands.h"
+#include "cli/dumps.h"
 #include "cli/host.h"
+#include "store/dump.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +12,15 @@
 #define WEIGHT_MOST 10000
 
 static int
-create(struct host *host, const char *name, const char *title)
+create(struct host *host, const char *name, const char *title, const char *database)
 {
 	struct errbuf e;
 	if (!name_is_valid(str_of(name)))
 		return cli_fail(EXIT_USAGE, "'%s' is no tenant name: lower-case letters, digits, - and _, a letter first", name);
-	bool existed = store_tenant_exists(host->store, str_of(name));
-	if (store_tenant_create(host->store, str_of(name), title ? title : name, &e))
+	if (database && store_tenant_place(host->store, str_of(name), title ? title : name, database, &e))
+		return cli_fail(EXIT_NO_HOST, "%s", e.text);
+	bool existed = !database && store_tenant_exists(host->store, str_of(name));
+	if (!database && store_tenant_create(host->store, str_of(name), title ? title : name, &e))
 		return cli_fail(EXIT_NO_HOST, "%s", e.text);
 	printf("tenant %s %s\n", name, existed ? "was there already" : "created");
 	return EXIT_DONE;
@@ -168,46 +172,84 @@ set(struct host *host, const char *name, const struct limits *limits)
 }
 
 static int
+erase(struct host *host, const char *name, bool sure)
+{
+	struct errbuf e;
+	if (!sure)
+		return cli_fail(EXIT_USAGE, "this cannot be undone: perigee tenant export %s FILE first, then perigee tenant delete %s --yes", name, name);
+	int code = store_tenant_delete(host->store, str_of(name), &e);
+	if (code)
+		return cli_fail(code == ERR_NOT_FOUND ? EXIT_USAGE : EXIT_NO_HOST, "%s", e.text);
+	printf("tenant %s deleted\n", name);
+	return EXIT_DONE;
+}
+
+struct given {
+	const char *title, *database, *as;
+	struct limits limits;
+	bool json, sure;
+};
+
+static int verb_create(struct host *host, char **words, const struct given *given) { return create(host, words[1], given->title, given->database); }
+static int verb_set(struct host *host, char **words, const struct given *given) { return set(host, words[1], &given->limits); }
+static int verb_list(struct host *host, char **words, const struct given *given) { (void)words; return list(host, given->json); }
+static int verb_export(struct host *host, char **words, const struct given *given) { (void)given; return dumps_write(host, words[1], words[2]); }
+static int verb_import(struct host *host, char **words, const struct given *given) { return dumps_read(host, words[1], NULL, given->as); }
+static int verb_delete(struct host *host, char **words, const struct given *given) { return erase(host, words[1], given->sure); }
+
+static const struct verb {
+	const char *name, *words;
+	size_t count;
+	bool reads;
+	int (*run)(struct host *host, char **words, const struct given *given);
+} verbs[] = {
+	{ "create", "NAME", 2, false, verb_create }, { "set", "NAME", 2, false, verb_set }, { "list", "", 1, true, verb_list },
+	{ "export", "NAME FILE", 3, true, verb_export }, { "import", "FILE", 2, false, verb_import }, { "delete", "NAME", 2, false, verb_delete },
+};
+#define VERBS (sizeof verbs / sizeof *verbs)
+
+static int
 run(const struct command *command, int argc, char **argv)
 {
-	const char *config = NULL, *title = NULL;
-	struct limits limits = { 0 };
+	const char *config = NULL;
+	struct given given = { 0 };
 	struct setting_flags flags = { 0 };
 	struct words words;
-	bool json = false;
 	const struct option options[] = {
-		{ "--title", "TEXT", "with create: what people call it", &title, NULL, NULL },
-		{ "--weight", "N", "with set: its part of the cells when all tenants want some (100)", &limits.weight, NULL, NULL },
-		{ "--concurrency", "N", "with set: computing cells at most, over all workers; none: no limit", &limits.concurrency, NULL, NULL },
-		{ "--runs", "N", "with set: unfinished runs at most; none: limits.runs_per_tenant", &limits.runs, NULL, NULL },
-		{ "--retention", "RULES", "with set: how long what ended is kept, like succeeded=7d,failed=forever; '': as the operator's", &limits.retention, NULL, NULL },
-		{ "--json", NULL, "with list: one object a line", NULL, &json, NULL },
+		{ "--title", "TEXT", "with create: what people call it", &given.title, NULL, NULL },
+		{ "--weight", "N", "with set: its part of the cells when all tenants want some (100)", &given.limits.weight, NULL, NULL },
+		{ "--concurrency", "N", "with set: computing cells at most, over all workers; none: no limit", &given.limits.concurrency, NULL, NULL },
+		{ "--runs", "N", "with set: unfinished runs at most; none: limits.runs_per_tenant", &given.limits.runs, NULL, NULL },
+		{ "--retention", "RULES", "with set: how long what ended is kept, like succeeded=7d,failed=forever; '': as the operator's", &given.limits.retention, NULL, NULL },
+		{ "--json", NULL, "with list: one object a line", NULL, &given.json, NULL },
+		{ "--database", "URL", "with create: where its data lives, when not in this store", &given.database, NULL, NULL },
+		{ "--as", "NAME", "with import: under another name, without its keys", &given.as, NULL, NULL },
+		{ "--yes", NULL, "with delete: everything of it, for good", NULL, &given.sure, NULL },
 		OPTION_CONFIG(config), OPTION_STORE, { 0 },
 	};
-	int code = options_parse(command, options, &flags, argc, argv, 1, 2, &words);
+	int code = options_parse(command, options, &flags, argc, argv, 1, 3, &words);
 	if (code >= 0)
 		return code;
-	bool creating = strcmp(words.items[0], "create") == 0, listing = strcmp(words.items[0], "list") == 0;
-	if (!creating && !listing && strcmp(words.items[0], "set") != 0)
-		return cli_fail(EXIT_USAGE, "perigee tenant create NAME, set NAME, or list; not '%s'", words.items[0]);
-	if (listing == (words.count == 2))
-		return cli_fail(EXIT_USAGE, "usage: perigee tenant %s%s", words.items[0], listing ? "" : " NAME");
+	const struct verb *verb = verbs;
+	while (verb < verbs + VERBS && strcmp(words.items[0], verb->name) != 0)
+		verb++;
+	if (verb == verbs + VERBS)
+		return cli_fail(EXIT_USAGE, "perigee tenant create NAME, set NAME, list, export NAME FILE, import FILE or delete NAME; not '%s'", words.items[0]);
+	if (words.count != verb->count)
+		return cli_fail(EXIT_USAGE, "usage: perigee tenant %s %s", verb->name, verb->words);
 
 	struct settings settings;
 	struct host host;
-	struct host_options host_options = { .without_engine = true, .read_only = listing };
+	struct host_options host_options = { .without_engine = true, .read_only = verb->reads };
 	code = host_begin(config, &flags, host_options, &settings, &host);
 	if (code >= 0)
 		return code;
-	if (listing)
-		code = list(&host, json);
-	else
-		code = creating ? create(&host, words.items[1], title) : set(&host, words.items[1], &limits);
+	code = verb->run(&host, words.items, &given);
 	host_end(&settings, &host);
 	return code;
 }
 
 const struct command command_tenant = {
-	"tenant", "create NAME | set NAME | list [OPTIONS]", "Make and list tenants, say what each may have",
+	"tenant", "create NAME | set NAME | list | export NAME FILE | import FILE | delete NAME [OPTIONS]", "Make, list and move tenants, say what each may have",
 	"set: a tenant of weight 300 starts three times as many runs as one of 100 while both have some to start.", run,
 };

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define PUBLISH_US 1000000   /* the age of what other workers tell of this one */
+#define AGAIN_LOOKS 5        /* looks between two tries at a tenant whose database was away */
 #define LOOK_US 1000000      /* how long a tenant that was made beside us waits for its bundle */
 
 struct worker {
@@ -25,6 +26,8 @@ struct worker {
 	struct examples *examples;
 	struct watch on_terminate, on_hangup;
 	struct timer drain_timeout, look, publish;
+	json_t *again;              /* names of those whose store failed meanwhile: every few looks they are tried again */
+	unsigned looks;
 	json_t *loaded;             /* names of the tenants whose bundle was asked for: a tenant made meanwhile is none of them */
 	bool api_drained, engine_drained, draining;
 	int code;
@@ -49,8 +52,17 @@ log_faults(const char *tenant, const json_t *report)
 }
 
 struct reloading {
+	struct worker *worker;
 	char *tenant;
 };
+
+/* The store's fault is no fault of the scripts: try again. */
+static void
+note_load(struct worker *w, const char *tenant, int code)
+{
+	if (code == ERR_STORE || code == ERR_NOT_FOUND)
+		json_put(w->again, tenant, json_true());
+}
 
 static void
 worker_on_loaded(void *arg, int code, const json_t *manifest, const json_t *report, const char *digest)
@@ -58,6 +70,7 @@ worker_on_loaded(void *arg, int code, const json_t *manifest, const json_t *repo
 	struct reloading *r = arg;
 	(void)manifest;
 	(void)digest;
+	note_load(r->worker, r->tenant, code);
 	if (code && report)
 		log_faults(r->tenant, report);
 	else if (code)
@@ -78,6 +91,7 @@ reload_tenant(struct worker *w, const char *tenant)
 		return;
 	}
 	struct reloading *r = mem_alloc(sizeof *r);
+	r->worker = w;
 	r->tenant = mem_copy(str_of(tenant));
 	engine_load_bundle(worker_on_loaded, r, w->host.engine, str_of(tenant), bundle);
 }
@@ -101,6 +115,13 @@ worker_on_look(void *arg)
 	struct worker *w = arg;
 	json_t *names = store_tenant_names(w->host.store), *name;
 	size_t index;
+	if (++w->looks % AGAIN_LOOKS == 0) {
+		const char *tenant;
+		json_t *value;
+		json_object_foreach(w->again, tenant, value)
+			json_object_del(w->loaded, tenant);
+		json_object_clear(w->again);
+	}
 	if (!w->draining)
 		json_array_foreach(names, index, name)
 			if (!json_member(w->loaded, json_string_value(name)))
@@ -120,7 +141,9 @@ load_all(struct worker *w)
 		json_t *report = NULL;
 		const char *tenant = json_string_value(name);
 		json_put(w->loaded, tenant, json_true());
-		if (host_load(&w->host, tenant, w->options->settings->root, &report, &e)) {
+		int code = host_load(&w->host, tenant, w->options->settings->root, &report, &e);
+		note_load(w, tenant, code);
+		if (code) {
 			if (report)
 				log_faults(tenant, report);
 			else
@@ -316,6 +339,7 @@ setup_bundles(struct worker *w, struct errbuf *e)
 {
 	(void)e;
 	w->loaded = json_object();
+	w->again = json_object();
 	timer_init(&w->look, w->host.loop, worker_on_look, w);
 	load_all(w);
 	timer_start_us(&w->look, LOOK_US);
@@ -328,6 +352,7 @@ teardown_bundles(struct worker *w)
 {
 	timer_fini(&w->look);
 	json_decref(w->loaded);
+	json_decref(w->again);
 }
 
 static int

@@ -13,6 +13,8 @@
 
 #define DUMP_COLUMNS_MAX 64
 
+enum dump_part { DUMP_DATA = 1, DUMP_PLATFORM = 2 };   /* the tenant's tables; its rows of the platform's, without where it is placed */
+
 struct dump_writer {
 	FILE *file;                    /* borrowed */
 	struct sha256_state *digest;   /* owned */

@@ -82,7 +82,7 @@ struct store_engine {
 	int (*tenant_create)(void *engine, struct str tenant, const char *title, struct errbuf *e);
 	bool (*tenant_exists)(void *engine, struct str tenant);
 	json_t *(*tenant_names)(void *engine);
-	int (*dump)(void *engine, struct str tenant, struct dump_writer *w, struct errbuf *e);           /* store/dump.h */
+	int (*dump)(void *engine, struct str tenant, unsigned parts, struct dump_writer *w, struct errbuf *e); /* store/dump.h; enum dump_part */
 	int (*load)(void *engine, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e); /* the tenant does not exist */
 	int (*tenant_delete)(void *engine, struct str tenant, struct errbuf *e);                          /* it exists */
 	int (*owner_register)(void *engine, const char *owner, struct errbuf *e);

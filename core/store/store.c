@@ -10,7 +10,7 @@
 
 #include "base/ids.h"
 #include "store/dump.h"
-#include "store/postgres/place.h"
+#include "store/places.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -22,6 +22,7 @@
 enum {
 	STORE_MAGIC = 0x53544f52,
 	FREELIST_MAX = 1024,          /* transactions; more than are ever in flight at a usual load */
+	PLACE_WAIT_MS = 10000,        /* for a tenant's own database, where waiting is allowed */
 	COMMITS_MAX = 256,            /* group commits between two looks of the loop; later ones are not counted */
 };
 
@@ -29,6 +30,8 @@ struct store {
 	uint32_t magic;
 	const struct store_engine *engine;
 	void *impl;
+	struct places *places;        /* tenants that live elsewhere */
+	bool reading_places;
 	struct loop *loop;
 	struct watch mail_watch;
 	int mail_fd;                  /* eventfd; -1 without a loop */
@@ -180,6 +183,23 @@ static void store_on_mail(int fd, int what, void *arg)
 
 /* -- submitting ---------------------------------------------------------------------------------------------------- */
 
+/* To the engine of its tenant. */
+static void route(struct store *store, struct store_tx *tx)
+{
+	const struct store_engine *engine = store->engine;
+	void *impl = store->impl;
+	struct errbuf why = { "" };
+	struct str tenant = { tx->tenant, tx->tenant_length };
+
+	if (tenant.n > 0 && places_find(store->places, tenant, tx->waited ? PLACE_WAIT_MS : 0, &engine, &impl) && impl == NULL) {
+		places_explain(store->places, tenant, &why);
+		store_tx_fail(tx, ERR_STORE, 0, "%s", why.text);
+		store_complete(store, tx, NULL, -1);
+		return;
+	}
+	engine->submit(impl, tx);
+}
+
 static void submit(struct store_tx *tx, bool write, bool waited, store_done_fn done, void *arg)
 {
 	struct store *store = tx->store;
@@ -195,7 +215,7 @@ static void submit(struct store_tx *tx, bool write, bool waited, store_done_fn d
 	tx->arg = arg;
 	tx->code = 0;
 	tx->error[0] = '\0';
-	store->engine->submit(store->impl, tx);
+	route(store, tx);
 }
 
 void store_submit_write(struct store_tx *tx, store_done_fn done, void *arg)
@@ -234,18 +254,6 @@ int store_read_now(struct store_tx *tx, struct errbuf *e)
 }
 
 /* -- opening and closing ------------------------------------------------------------------------------------------- */
-
-static const struct store_engine *engine_find(const char *url, const char **place)
-{
-	static const char embedded[] = "sqlite:";
-
-	if (strncmp(url, embedded, strlen(embedded)) == 0) {
-		*place = url + strlen(embedded);
-		return &store_engine_sqlite;
-	}
-	*place = url;
-	return place_is(url) ? &store_engine_postgres : NULL;
-}
 
 static void metrics_setup(struct store *store, struct metrics *metrics)
 {
@@ -296,6 +304,44 @@ static void shell_free(struct store *store)
 	free(store);
 }
 
+/* Who lives elsewhere: at the beginning, waited for; later beside everything else. */
+static int places_read(struct store *store, struct errbuf *e)
+{
+	struct store_tx *tx = store_tx_new(store, STR(""));
+	int code;
+
+	store_tx_add(tx, STATEMENT_tenant_places, STORE_ANY, "");
+	code = store_read_now(tx, e);
+	if (code == 0) {
+		places_learn(store->places, store_tx_result(tx, 0));
+		places_wait(store->places, PLACE_WAIT_MS);
+	}
+	store_tx_free(tx);
+	return code;
+}
+
+static void places_on_read(struct store_tx *tx, int code, void *arg)
+{
+	struct store *store = arg;
+
+	store->reading_places = false;
+	if (code == 0)
+		places_learn(store->places, store_tx_result(tx, 0));
+	store_tx_free(tx);
+}
+
+static void places_refresh(struct store *store)
+{
+	struct store_tx *tx;
+
+	if (store->loop == NULL || store->reading_places)
+		return;
+	store->reading_places = true;
+	tx = store_tx_new(store, STR(""));
+	store_tx_add(tx, STATEMENT_tenant_places, STORE_ANY, "");
+	store_submit_read(tx, places_on_read, store);
+}
+
 int store_open(const struct store_options *options, struct store **out, struct errbuf *e)
 {
 	const struct store_engine *engine;
@@ -304,9 +350,9 @@ int store_open(const struct store_options *options, struct store **out, struct e
 	int code;
 
 	*out = NULL;
-	engine = engine_find(options->url, &path);
+	engine = places_engine(options->url, &path, e);
 	if (engine == NULL)
-		return err_set(e, ERR_STORE, "store '%s': no such kind of store here; use sqlite:FOLDER, postgres://USER@HOST/DATABASE or a libpq keyword string", options->url);
+		return ERR_STORE;
 	store = mem_alloc(sizeof(*store));
 	store->magic = STORE_MAGIC;
 	store->engine = engine;
@@ -319,6 +365,12 @@ int store_open(const struct store_options *options, struct store **out, struct e
 		shell_free(store);
 		return code;
 	}
+	store->places = places_new(store, options);
+	code = places_read(store, e);
+	if (code != 0) {
+		store_close(store);
+		return code;
+	}
 	metrics_setup(store, options->metrics);
 	*out = store;
 	return 0;
@@ -329,6 +381,7 @@ void store_close(struct store *store)
 	if (store == NULL)
 		return;
 	store_check(store);
+	places_free(store->places);
 	store->engine->close(store->impl);
 	shell_free(store);
 }
@@ -343,16 +396,55 @@ int store_tenant_create(struct store *store, struct str tenant, const char *titl
 	return store->engine->tenant_create(store->impl, tenant, title, e);
 }
 
+/* The other database first: a tenant that is known here is whole. */
+int store_tenant_place(struct store *store, struct str tenant, const char *title, const char *url, struct errbuf *e)
+{
+	const struct store_engine *engine;
+	struct store_tx *tx;
+	void *impl;
+	int code;
+
+	store_check(store);
+	if (!name_is_valid(tenant))
+		return err_set(e, ERR_INVALID, "tenant name '%.*s': use a-z, 0-9, _ and -, a letter first, at most 63", STR_ARG(tenant));
+	if (store_tenant_exists(store, tenant))
+		return err_set(e, ERR_CONFLICT, "tenant %.*s is there already: export it, delete it, then create it where it shall be", STR_ARG(tenant));
+	places_learn_one(store->places, tenant, str_of(url));
+	(void)places_find(store->places, tenant, PLACE_WAIT_MS, &engine, &impl);
+	if (impl == NULL)
+		places_explain(store->places, tenant, e);
+	code = impl == NULL ? ERR_STORE : engine->tenant_create(impl, tenant, title, e);
+	if (code == 0) {
+		tx = store_tx_new(store, STR(""));
+		store_tx_add(tx, STATEMENT_tenant_place, STORE_MUST, "stit", tenant, title, clock_now_us(&clock_system), url);
+		code = store_write_now(tx, e);
+		store_tx_free(tx);
+	}
+	if (code != 0)
+		places_forget(store->places, tenant);
+	return code;
+}
+
 bool store_tenant_exists(struct store *store, struct str tenant)
 {
+	const struct store_engine *engine;
+	void *impl;
+
 	store_check(store);
-	return name_is_valid(tenant) && store->engine->tenant_exists(store->impl, tenant);
+	if (!name_is_valid(tenant))
+		return false;
+	return places_find(store->places, tenant, 0, &engine, &impl) || store->engine->tenant_exists(store->impl, tenant);
 }
 
 json_t *store_tenant_names(struct store *store)
 {
+	json_t *names;
+
 	store_check(store);
-	return store->engine->tenant_names(store->impl);
+	names = store->engine->tenant_names(store->impl);
+	places_add_names(store->places, names);
+	places_refresh(store);
+	return names;
 }
 
 int store_dump_tenant(struct store *store, struct str tenant, struct dump_writer *w, struct errbuf *e)
@@ -360,7 +452,18 @@ int store_dump_tenant(struct store *store, struct str tenant, struct dump_writer
 	store_check(store);
 	if (tenant.n > 0 && !store_tenant_exists(store, tenant))
 		return err_set(e, ERR_NOT_FOUND, "no tenant %.*s: perigee tenant list shows them", STR_ARG(tenant));
-	return store->engine->dump(store->impl, tenant, w, e);
+	const struct store_engine *engine = store->engine;
+	void *impl = store->impl;
+	int code;
+
+	if (!places_find(store->places, tenant, PLACE_WAIT_MS, &engine, &impl))
+		return engine->dump(impl, tenant, DUMP_DATA | DUMP_PLATFORM, w, e);
+	if (impl == NULL) {
+		places_explain(store->places, tenant, e);
+		return ERR_STORE;
+	}
+	code = engine->dump(impl, tenant, DUMP_DATA, w, e);
+	return code != 0 ? code : store->engine->dump(store->impl, tenant, DUMP_PLATFORM, w, e);
 }
 
 int store_load_tenant(struct store *store, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e)
@@ -378,7 +481,19 @@ int store_tenant_delete(struct store *store, struct str tenant, struct errbuf *e
 	store_check(store);
 	if (!store_tenant_exists(store, tenant))
 		return err_set(e, ERR_NOT_FOUND, "no tenant %.*s: perigee tenant list shows them", STR_ARG(tenant));
-	return store->engine->tenant_delete(store->impl, tenant, e);
+	const struct store_engine *engine;
+	void *impl;
+	int code = 0;
+
+	if (places_find(store->places, tenant, PLACE_WAIT_MS, &engine, &impl)) {
+		if (impl == NULL) {
+			places_explain(store->places, tenant, e);
+			return ERR_STORE;
+		}
+		code = engine->tenant_delete(impl, tenant, e);
+		places_forget(store->places, tenant);
+	}
+	return code != 0 ? code : store->engine->tenant_delete(store->impl, tenant, e);
 }
 
 bool store_is_up(struct store *store)

@@ -60,6 +60,8 @@ void store_close(struct store *store);
 
 /* A tenant's own storage. Provision is idempotent and whole or not at all; blocks (start-up and admin commands). */
 MUST_CHECK int store_tenant_create(struct store *store, struct str tenant, const char *title, struct errbuf *e);
+/* A tenant whose data lives in another database, which is migrated already (PostgreSQL) or made (SQLite). ERR_CONFLICT where the tenant is known. Blocks. */
+MUST_CHECK int store_tenant_place(struct store *store, struct str tenant, const char *title, const char *url, struct errbuf *e);
 bool store_tenant_exists(struct store *store, struct str tenant);
 json_t *store_tenant_names(struct store *store);   /* new reference: array of strings, in order */
 

@@ -48,7 +48,7 @@ static const char tables_sql[] =
 	" WHERE c.relnamespace = 'perigee'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'counters' ORDER BY c.relname COLLATE \"C\"";
 static const char columns_sql[] =
 	"SELECT attname FROM pg_attribute WHERE attrelid = format('perigee.%I', $1::text)::regclass AND attnum > 0 AND NOT attisdropped"
-	" AND attname <> 'tenant_id' ORDER BY attnum";
+	" AND attname <> 'tenant_id' AND NOT ($1 = 'tenants' AND attname = 'database') ORDER BY attnum";
 
 /* -- out ------------------------------------------------------------------------------------------------------------------ */
 
@@ -144,26 +144,27 @@ static int table_dump(PGconn *connection, const char *table, const char *where, 
 	return code;
 }
 
-static int tenant_dump(PGconn *connection, const char *tenant, struct dump_writer *w, struct errbuf *e)
+static int tenant_dump(PGconn *connection, const char *tenant, unsigned parts, struct dump_writer *w, struct errbuf *e)
 {
+	bool data = *tenant != '\0' && (parts & DUMP_DATA) != 0, platform = (parts & DUMP_PLATFORM) != 0;
 	PGresult *tables = NULL;
 	int code = postgres_ask(connection, "begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL, NULL, e);
 
-	if (code == 0 && *tenant != '\0')
+	if (code == 0 && data)
 		code = enter_tenant(connection, tenant, e);
-	if (code == 0 && *tenant != '\0')
+	if (code == 0 && data)
 		code = postgres_ask(connection, "list tables", tables_sql, 0, NULL, &tables, e);
 	for (int i = 0; code == 0 && i < PQntuples(tables); i++)
 		code = table_dump(connection, PQgetvalue(tables, i, 0), "tenant_id", tenant, w, e);
 	PQclear(tables);
-	if (code == 0 && *tenant != '\0')
+	if (code == 0 && platform && *tenant != '\0')
 		code = table_dump(connection, "tenants", "id", tenant, w, e);
-	if (code == 0)
+	if (code == 0 && platform)
 		code = table_dump(connection, "keys", "tenant", tenant, w, e);
 	return code;
 }
 
-int postgres_dump_tenant(const struct place *place, struct str tenant, struct dump_writer *w, struct errbuf *e)
+int postgres_dump_tenant(const struct place *place, struct str tenant, unsigned parts, struct dump_writer *w, struct errbuf *e)
 {
 	PGconn *connection;
 	char *name;
@@ -172,8 +173,9 @@ int postgres_dump_tenant(const struct place *place, struct str tenant, struct du
 	if (code != 0)
 		return code;
 	name = mem_copy(tenant);
-	dump_tenant(w, tenant);
-	code = tenant_dump(connection, name, w, e);
+	if ((parts & DUMP_DATA) != 0)
+		dump_tenant(w, tenant);
+	code = tenant_dump(connection, name, parts, w, e);
 	free(name);
 	PQfinish(connection);
 	return code;
@@ -369,6 +371,10 @@ static int tenant_settle(struct load *l, struct errbuf *e)
 	if (code == 0)
 		code = postgres_ask(l->connection, "release runs",
 		    "UPDATE perigee.runs SET owner = NULL, fence = fence + 1 WHERE tenant_id = $1 AND ended_at IS NULL", 1, &l->tenant, NULL, e);
+	if (code == 0)
+		code = postgres_ask(l->connection, "offer runs",
+		    "INSERT INTO perigee.tenant_ready (tenant, ready_at) SELECT $1, 0 WHERE EXISTS (SELECT 1 FROM perigee.runs WHERE tenant_id = $1 AND ended_at IS NULL)"
+		    " ON CONFLICT (tenant) DO UPDATE SET marks = tenant_ready.marks + 1", 1, &l->tenant, NULL, e);
 	return code;
 }
 

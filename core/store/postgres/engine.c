@@ -347,11 +347,11 @@ static void engine_submit(void *impl, struct store_tx *tx)
 
 /* -- whole tenants -------------------------------------------------------------------------------------------------------- */
 
-static int engine_dump(void *impl, struct str tenant, struct dump_writer *w, struct errbuf *e)
+static int engine_dump(void *impl, struct str tenant, unsigned parts, struct dump_writer *w, struct errbuf *e)
 {
 	struct postgres *engine = impl;
 
-	return postgres_dump_tenant(&engine->shared.place, tenant, w, e);
+	return postgres_dump_tenant(&engine->shared.place, tenant, parts, w, e);
 }
 
 static int engine_load(void *impl, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e)

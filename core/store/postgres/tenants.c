@@ -61,7 +61,7 @@ int tenants_look(struct postgres *engine, struct link *link, struct str tenant, 
 	arena_init(&arena);
 	code = link_ready(link, clock_monotonic_us() + AWAY_US, e);
 	if (code == 0)
-		code = platform_ask(link, STATEMENT_tenant_get, "t", &name, &arena, &r, e);
+		code = platform_ask(link, STATEMENT_tenant_here, "t", &name, &arena, &r, e);
 	if (code == 0 && r.rows == 0)
 		code = err_set(e, ERR_NOT_FOUND, "%.*s: no such tenant: create it with perigee tenant create", STR_ARG(tenant));
 	else if (code == 0)
@@ -83,7 +83,7 @@ int tenants_read(struct postgres *engine, struct link *link, struct errbuf *e)
 	do {
 		arena_reset(&arena);
 		values[0].text = str_of(after);
-		code = platform_ask(link, STATEMENT_tenant_list, "ti", values, &arena, &r, e);
+		code = platform_ask(link, STATEMENT_tenants_here, "ti", values, &arena, &r, e);
 		for (size_t i = 0; code == 0 && i < r.rows; i++)
 			tenants_learn(engine, store_text(&r, i, 0));
 		if (code == 0 && r.rows > 0)

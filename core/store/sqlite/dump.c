@@ -34,7 +34,7 @@ static int prepare(struct connection *c, const char *sql, sqlite3_stmt **out, st
 static int table_read(struct connection *c, const char *name, struct table *t, struct errbuf *e)
 {
 	sqlite3_stmt *s = NULL;
-	int rc = SQLITE_DONE, code = prepare(c, "SELECT name FROM pragma_table_info(?1) ORDER BY cid", &s, e);
+	int rc = SQLITE_DONE, code = prepare(c, "SELECT name FROM pragma_table_info(?1) WHERE NOT (?1 = 'tenants' AND name = 'database') ORDER BY cid", &s, e);
 
 	memset(t, 0, sizeof(*t));
 	snprintf(t->name, sizeof(t->name), "%s", name);
@@ -96,11 +96,15 @@ static int table_dump(struct connection *c, const char *name, const char *where,
 	sqlite3_stmt *s = NULL;
 	struct table t;
 	char sql[SQL_MAX];
+	size_t n;
 	int rc, code = table_read(c, name, &t, e);
 
 	if (code != 0)
 		return code;
-	snprintf(sql, sizeof(sql), "SELECT * FROM \"%s\" %s ORDER BY 1, 2", name, where);
+	n = (size_t)snprintf(sql, sizeof(sql), "SELECT ");
+	for (size_t i = 0; i < t.count; i++)
+		n += (size_t)snprintf(sql + n, sizeof(sql) - n, "%s\"%s\"", i ? ", " : "", t.names[i]);
+	snprintf(sql + n, sizeof(sql) - n, " FROM \"%s\" %s ORDER BY 1, 2", name, where);
 	code = prepare(c, sql, &s, e);
 	if (code != 0)
 		return code;
@@ -119,31 +123,39 @@ static int table_dump(struct connection *c, const char *name, const char *where,
 	return rc == SQLITE_DONE || w->failed ? 0 : connection_explain(c, rc, "dump", e);
 }
 
-int sqlite_dump_tenant(const struct folder *folder, struct connection *platform, struct str tenant, struct dump_writer *w, struct errbuf *e)
+/* One snapshot for all tables: writers go on beside it. */
+static int data_dump(const struct folder *folder, struct str tenant, struct dump_writer *w, struct errbuf *e)
 {
-	static const struct str nobody = { "", 0 };
 	char names[TABLES_MAX][NAME_MAX_BYTES];
 	struct connection *c = NULL;
 	size_t n;
-	int rc, code = 0;
+	int rc, code;
 
-	dump_tenant(w, tenant);
-	if (tenant.n == 0)
-		return table_dump(platform, "keys", "WHERE tenant = ?1", nobody, w, e);
 	code = connection_open(folder, tenant, CONNECTION_READ, &c, e);
 	if (code != 0)
 		return code;
-	/* One snapshot for all tables: writers go on beside it. */
 	rc = connection_control(c, CONTROL_BEGIN_READ);
 	if (rc != SQLITE_OK)
 		code = connection_explain(c, rc, "dump", e);
 	n = code == 0 ? tables_list(c, names, e) : 0;
 	for (size_t i = 0; i < n && code == 0; i++)
-		code = table_dump(c, names[i], "", nobody, w, e);
+		code = table_dump(c, names[i], "", STR(""), w, e);
 	connection_close(c);
-	if (code == 0)
+	return code;
+}
+
+int sqlite_dump_tenant(const struct folder *folder, struct connection *platform, struct str tenant, unsigned parts, struct dump_writer *w, struct errbuf *e)
+{
+	int code = 0;
+
+	if ((parts & DUMP_DATA) != 0) {
+		dump_tenant(w, tenant);
+		if (tenant.n > 0)
+			code = data_dump(folder, tenant, w, e);
+	}
+	if (code == 0 && tenant.n > 0 && (parts & DUMP_PLATFORM) != 0)
 		code = table_dump(platform, "tenants", "WHERE id = ?1", tenant, w, e);
-	if (code == 0)
+	if (code == 0 && (parts & DUMP_PLATFORM) != 0)
 		code = table_dump(platform, "keys", "WHERE tenant = ?1", tenant, w, e);
 	return code;
 }
@@ -272,6 +284,21 @@ static int tables_load(struct connection *c, struct connection *platform, struct
 	return code;
 }
 
+/* Somebody may have runs to take up. */
+static int offer(struct connection *platform, struct str tenant, struct errbuf *e)
+{
+	sqlite3_stmt *s = NULL;
+	int rc, code = prepare(platform, "INSERT INTO tenant_ready (tenant, ready_at) VALUES (?1, 0) ON CONFLICT (tenant) DO UPDATE SET marks = marks + 1", &s, e);
+
+	if (code != 0)
+		return code;
+	rc = sqlite3_bind_text(s, 1, tenant.p, (int)tenant.n, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(s);
+	sqlite3_finalize(s);
+	return rc == SQLITE_DONE ? 0 : connection_explain(platform, rc, "load", e);
+}
+
 int sqlite_load_tenant(const struct folder *folder, struct connection *platform, struct str tenant, struct dump_reader *r, bool with_keys, struct errbuf *e)
 {
 	struct connection *c = NULL;
@@ -287,6 +314,8 @@ int sqlite_load_tenant(const struct folder *folder, struct connection *platform,
 		code = tables_load(c, platform, tenant, r, with_keys, e);
 	if (code == 0 && c != NULL)
 		code = run_sql(c, "UPDATE runs SET owner = NULL, fence = fence + 1 WHERE ended_at IS NULL; COMMIT", e);
+	if (code == 0 && c != NULL)
+		code = offer(platform, tenant, e);
 	if (code == 0)
 		code = run_sql(platform, "COMMIT", e);
 	if (sqlite3_get_autocommit(platform->db) == 0)

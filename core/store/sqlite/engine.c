@@ -137,7 +137,7 @@ static int tenants_read(struct sqlite_engine *engine, json_t *names, struct errb
 	do {
 		tx = store_tx_new(engine->store, STR(""));
 		tx->code = 0;
-		store_tx_add(tx, STATEMENT_tenant_list, STORE_ANY, "ti", after, page);
+		store_tx_add(tx, STATEMENT_tenants_here, STORE_ANY, "ti", after, page);
 		code = platform_run(engine, tx, e);
 		rows = code == 0 ? store_tx_result(tx, 0)->rows : 0;
 		for (size_t i = 0; i < rows; i++) {
@@ -272,7 +272,7 @@ static bool tenant_exists(void *impl, struct str tenant)
 	if (!known && access(file, F_OK) == 0) {
 		tx = store_tx_new(engine->store, STR(""));
 		tx->code = 0;
-		store_tx_add(tx, STATEMENT_tenant_get, STORE_ANY, "s", tenant);
+		store_tx_add(tx, STATEMENT_tenant_here, STORE_ANY, "s", tenant);
 		known = platform_run(engine, tx, NULL) == 0 && store_tx_result(tx, 0)->rows > 0;
 		store_tx_free(tx);
 		if (known)
@@ -363,13 +363,13 @@ static void owner_release(void *impl)
 
 /* -- whole tenants ---------------------------------------------------------------------------------------------------- */
 
-static int engine_dump(void *impl, struct str tenant, struct dump_writer *w, struct errbuf *e)
+static int engine_dump(void *impl, struct str tenant, unsigned parts, struct dump_writer *w, struct errbuf *e)
 {
 	struct sqlite_engine *engine = impl;
 	int code;
 
 	pthread_mutex_lock(&engine->lock);
-	code = sqlite_dump_tenant(&engine->folder, engine->platform, tenant, w, e);
+	code = sqlite_dump_tenant(&engine->folder, engine->platform, tenant, parts, w, e);
 	pthread_mutex_unlock(&engine->lock);
 	return code;
 }

@@ -83,3 +83,35 @@ SELECT retention FROM tenants WHERE id = $1;
 -- scope: platform
 -- params: id:text retention:text?
 UPDATE tenants SET retention = $2 WHERE id = $1;
+-- name: tenant_here
+-- scope: platform
+-- params: id:text
+-- purpose: a row when the tenant is known and lives in this database
+SELECT id FROM tenants
+WHERE id = $1 AND database IS NULL;
+
+-- name: tenants_here
+-- scope: platform
+-- params: after_id:text limit:int
+-- purpose: a page of those that live in this database, in order of id
+SELECT id FROM tenants
+WHERE id > $1 AND database IS NULL
+ORDER BY id
+LIMIT $2;
+
+-- name: tenant_places
+-- scope: platform
+-- params:
+-- purpose: those that live in another database, and in which
+SELECT id, database FROM tenants
+WHERE database IS NOT NULL
+ORDER BY id
+LIMIT 100000;
+
+-- name: tenant_place
+-- scope: platform
+-- params: id:text title:text created_at:int database:text
+-- purpose: make a tenant known that lives in another database; changes no row when it is known
+INSERT INTO tenants (id, title, created_at, database)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
