@@ -140,7 +140,7 @@ static void add_run_deletes(struct store_tx *tx, const json_t *runs)
 {
 	static const enum statement statements[] = {
 		STATEMENT_retention_journals, STATEMENT_retention_logs, STATEMENT_retention_signals, STATEMENT_retention_approvals,
-		STATEMENT_retention_waits, STATEMENT_retention_runs,
+		STATEMENT_retention_waits, STATEMENT_retention_intents, STATEMENT_retention_runs,
 	};
 	for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
 		store_tx_add(tx, statements[i], STORE_ANY, "j", runs);
@@ -206,7 +206,7 @@ static bool runs_done(struct retention *r, const struct store_tx *tx)
 	}
 	if (json_array_size(r->runs)) {
 		count(r, "outcomes", first->changed);
-		count(r, "runs", store_tx_result(tx, 5)->changed);
+		count(r, "runs", store_tx_result(tx, store_tx_count(tx) - 1)->changed);
 		json_array_clear(r->runs);
 		return false;
 	}

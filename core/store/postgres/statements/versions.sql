@@ -177,6 +177,12 @@ DELETE FROM signals WHERE tenant_id = $tenant AND run IN (SELECT json_array_elem
 -- params: runs:json
 DELETE FROM approvals WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
 
+-- name: retention_intents
+-- scope: tenant
+-- params: runs:json
+-- purpose: what was on its way out when a run ended; what was decided about it stays
+DELETE FROM intents WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+
 -- name: retention_waits
 -- scope: tenant
 -- params: runs:json

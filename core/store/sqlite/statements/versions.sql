@@ -169,6 +169,12 @@ DELETE FROM signals WHERE run IN (SELECT value FROM json_each(?1));
 -- params: runs:json
 DELETE FROM approvals WHERE run IN (SELECT value FROM json_each(?1));
 
+-- name: retention_intents
+-- scope: tenant
+-- params: runs:json
+-- purpose: what was on its way out when a run ended; what was decided about it stays
+DELETE FROM intents WHERE run IN (SELECT value FROM json_each(?1));
+
 -- name: retention_waits
 -- scope: tenant
 -- params: runs:json
