@@ -109,6 +109,7 @@ void tenant_mark_ready(struct engine *engine, struct tenant *tenant)
 void run_offer(struct engine *engine, struct tenant *tenant)
 {
 	tenant->backlog++;
+	tenant->elsewhere++;
 	tenant_mark_ready(engine, tenant);
 }
 
@@ -184,6 +185,8 @@ static size_t adopt_claimed(const struct claim *claim, const struct store_result
 		free(ids[i]);
 	}
 	free(ids);
+	struct tenant *tenant = claim->share.tenant;
+	tenant->elsewhere -= tenant->elsewhere < r->rows ? tenant->elsewhere : r->rows;
 	return r->rows;
 }
 
@@ -371,6 +374,7 @@ static void slip_on_read(struct store_tx *tx, int code, void *arg)
 			tenant_mark_ready(slip->engine, slip->tenant);
 		else if (!slip->tenant->to_mark)
 			slip->tenant->overflowing = false;
+		tenant_counted(slip->tenant, store_tx_result(tx, 1));
 	}
 	store_tx_free(tx);
 	free(slip);
@@ -389,6 +393,7 @@ static void sweep_some(struct engine *engine)
 		slip->tenant = tenant;
 		struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
 		store_tx_add(tx, STATEMENT_runs_unowned, STORE_ANY, "i", INT64_C(10000));
+		tenant_count_add(engine, tenant, tx);
 		store_submit_read(tx, slip_on_read, slip);
 	}
 	json_decref(names);

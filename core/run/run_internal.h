@@ -51,6 +51,8 @@ struct tenant {
 	struct tenant_queue queue;
 	int64_t weight, concurrency, runs_most; /* as the platform says; 0: no limit of its own */
 	size_t backlog;                    /* runs in the store without an owner, when it was looked at last */
+	size_t elsewhere;                  /* unfinished runs that are not here: other workers' and dormant ones, at the last count */
+	int64_t counted_us;                /* monotonic: of that count */
 	bool overflowing;                  /* there may be such runs: new ones go behind them */
 	bool to_mark;                      /* on engine->to_mark: its row in tenant_ready is to be made or marked */
 	TAILQ_ENTRY(tenant) mark_link;
@@ -302,6 +304,9 @@ void event_committed(struct issued *issued);           /* of events.emit */
 void event_emitted(struct engine *engine, struct tenant *tenant, struct str id, struct str type); /* it is on disk */
 /* shares.c */
 void shares_declare(struct engine *engine);            /* metrics */
+bool tenant_wants_count(const struct engine *engine, const struct tenant *tenant); /* may the limit be near, with what other workers started? */
+void tenant_count_add(const struct engine *engine, const struct tenant *tenant, struct store_tx *tx); /* STATEMENT_runs_unfinished */
+void tenant_counted(struct tenant *tenant, const struct store_result *r);
 void shares_read(struct engine *engine);               /* what each tenant may have, every two seconds at most */
 int64_t tenant_runs_most(const struct engine *engine, const struct tenant *tenant); /* 0: no limit */
 /* claiming.c */

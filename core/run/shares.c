@@ -7,6 +7,9 @@
 #include "base/log.h"
 
 #define READ_US 2000000
+#define COUNT_US 100000           /* the age of a count that still holds, where counting is dear */
+#define COUNT_DEAR 10000          /* runs: more take milliseconds to count */
+#define COUNT_MOST INT64_C(1000000)
 
 static void tenant_apply(struct engine *engine, struct tenant *tenant)
 {
@@ -61,6 +64,30 @@ void shares_read(struct engine *engine)
 int64_t tenant_runs_most(const struct engine *engine, const struct tenant *tenant)
 {
 	return tenant->runs_most ? tenant->runs_most : engine->options.runs_per_tenant_max;
+}
+
+/* ---- unfinished runs, of all workers ---- */
+
+bool tenant_wants_count(const struct engine *engine, const struct tenant *tenant)
+{
+	int64_t most = tenant_runs_most(engine, tenant), known = (int64_t)tenant_unfinished(tenant);
+	bool alone = engine->workers_alive <= 1 && tenant->elsewhere == 0;
+	if (alone || !most || known * 2 + 16 * (int64_t)engine->workers_alive < most)
+		return false;
+	return most <= COUNT_DEAR || clock_monotonic_us() - tenant->counted_us > COUNT_US;
+}
+
+void tenant_count_add(const struct engine *engine, const struct tenant *tenant, struct store_tx *tx)
+{
+	int64_t most = tenant_runs_most(engine, tenant);
+	store_tx_add(tx, STATEMENT_runs_unfinished, STORE_ANY, "i", most && most < COUNT_MOST ? most + 1 : COUNT_MOST);
+}
+
+void tenant_counted(struct tenant *tenant, const struct store_result *r)
+{
+	size_t all = (size_t)store_int(r, 0, 0);
+	tenant->elsewhere = all > tenant->runs ? all - tenant->runs : 0;
+	tenant->counted_us = clock_monotonic_us();
 }
 
 /* ---- metrics ---- */

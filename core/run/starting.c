@@ -54,7 +54,7 @@ bool tenant_is_full(const struct engine *engine, const struct tenant *tenant)
 
 size_t tenant_unfinished(const struct tenant *tenant)
 {
-	return tenant->runs + tenant->starting + tenant->backlog;
+	return tenant->runs + tenant->starting + tenant->elsewhere;
 }
 
 void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_birth *birth, enum store_expect expect)
@@ -162,6 +162,7 @@ static struct run_birth birth_of(const struct start *start)
 }
 
 static void start_insert(struct start *start);
+static void start_count(struct start *start);
 
 static void start_on_known(struct store_tx *tx, int code, void *arg)
 {
@@ -171,7 +172,7 @@ static void start_on_known(struct store_tx *tx, int code, void *arg)
 		code = err_set(&start->e, ERR_STORE, "%s", store_tx_error(tx));
 		start_finish(start, code, NULL, false);
 	} else if (r->rows == 0) {
-		start_insert(start);
+		start_count(start);
 	} else if (store_int(r, 0, 2) < start->now_us - IDEMPOTENCY_US) {
 		code = err_set(&start->e, ERR_IDEMPOTENCY, "this Idempotency-Key was used more than 24 h ago: take a new one");
 		start_finish(start, code, NULL, false);
@@ -184,6 +185,37 @@ static void start_on_known(struct store_tx *tx, int code, void *arg)
 		free(run);
 	}
 	store_tx_free(tx);
+}
+
+static void start_on_counted(struct store_tx *tx, int code, void *arg)
+{
+	struct start *start = arg;
+	struct tenant *tenant = start->tenant;
+	if (code == 0)
+		tenant_counted(tenant, store_tx_result(tx, 0));
+	store_tx_free(tx);
+	start->counted = false; /* it is no run yet, and does not count against itself */
+	tenant->starting--;
+	if (tenant_is_full(start->engine, tenant)) {
+		code = err_set(&start->e, ERR_LIMIT, "tenant %s has %zu unfinished runs, its limit", tenant->name, tenant_unfinished(tenant));
+		start_finish(start, code, NULL, false);
+		return;
+	}
+	start->counted = true;
+	tenant->starting++;
+	start_insert(start);
+}
+
+/* Near the limit, what other workers have started is counted first. */
+static void start_count(struct start *start)
+{
+	if (!tenant_wants_count(start->engine, start->tenant)) {
+		start_insert(start);
+		return;
+	}
+	struct store_tx *tx = store_tx_new(start->engine->options.store, str_of(start->tenant->name));
+	tenant_count_add(start->engine, start->tenant, tx);
+	store_submit_read(tx, start_on_counted, start);
 }
 
 static void start_look_up(struct start *start)
@@ -242,7 +274,7 @@ static int start_check(struct start *start, const struct run_request *request)
 		if (code)
 			return code;
 	}
-	if (tenant_is_full(engine, start->tenant))
+	if (tenant_is_full(engine, start->tenant) && !tenant_wants_count(engine, start->tenant))
 		return err_set(&start->e, ERR_LIMIT, "tenant %s has %zu unfinished runs, its limit", start->tenant->name,
 		               tenant_unfinished(start->tenant));
 	return 0;
@@ -289,7 +321,7 @@ void engine_start_run(struct engine *engine, const struct run_request *request, 
 	else if (start->key)
 		start_look_up(start);
 	else
-		start_insert(start);
+		start_count(start);
 }
 
 /* ---- an event ---- */
