@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Events with Redis beside the store: relayed once and in order, and the same results while Redis is stopped, flushed or silent."""
-import json, os, signal, sqlite3, sys, threading, time
+import json, os, sys, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "http"))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-from harness import Events, Host, PROGRAM, equal, holds, main, matches, problem, test, true
+from harness import Events, Host, PROGRAM, equal, holds, main, matches, open_database, test, true
 from servers import Redis
 
 ROOT = os.path.join(HERE, "root")
@@ -21,7 +21,7 @@ class Second(Host):
     """Another host on the first one's store."""
 
     def start_host(self):
-        self.own, self.store = self.store, first.store
+        self.store = first.store
         super().start_host()
         self.key = first.key
 
@@ -37,7 +37,7 @@ def emit(host, kind, data, **more):
 
 
 def query(sql, *values):
-    with sqlite3.connect(os.path.join(first.store[len("sqlite:"):], "tenants", "example.db"), timeout=10) as db:
+    with open_database(first.store, "example") as db:
         return db.execute(sql, values).fetchall()
 
 
