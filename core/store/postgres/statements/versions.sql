@@ -73,11 +73,12 @@ UPDATE runs SET continued_as = $2 WHERE tenant_id = $tenant AND id = $1;
 -- scope: tenant
 -- params: id:text
 -- purpose: run_load of the last run of a chain, asked for by its first (index runs_of_chain); any other run is its own last
+-- The coalesce stands in a subquery: under row-level security a comparison with a bare one does not use the key.
 SELECT id, agent, capability, bundle, status, input, subject, spec, created_at, started_at, parent, parent_effect, depth, fence, owner,
        journal_length, cpu_us, strikes, output, error, origin, chain
 FROM runs
 WHERE tenant_id = $tenant
-  AND id = coalesce((SELECT id FROM runs WHERE tenant_id = $tenant AND chain = $1 ORDER BY chain_n DESC LIMIT 1), $1);
+  AND id = (SELECT coalesce((SELECT id FROM runs WHERE tenant_id = $tenant AND chain = $1 ORDER BY chain_n DESC LIMIT 1), $1));
 
 -- name: run_get_last
 -- scope: tenant
@@ -87,7 +88,7 @@ SELECT id, agent, capability, status, input, output, error, bundle, created_at, 
        origin, retry_of, continued_from, continued_as
 FROM runs
 WHERE tenant_id = $tenant
-  AND id = coalesce((SELECT id FROM runs WHERE tenant_id = $tenant AND chain = $1 ORDER BY chain_n DESC LIMIT 1), $1);
+  AND id = (SELECT coalesce((SELECT id FROM runs WHERE tenant_id = $tenant AND chain = $1 ORDER BY chain_n DESC LIMIT 1), $1));
 
 -- name: journal_insert_long
 -- scope: tenant
