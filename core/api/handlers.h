@@ -40,6 +40,10 @@ void handle_stream_events(struct call *call);
 void handle_list_dead(struct call *call);
 void handle_replay_dead(struct call *call);
 
+void handle_list_handoffs(struct call *call);
+void handle_get_handoff(struct call *call);
+void handle_replay_handoff(struct call *call);
+
 void handle_list_schedules(struct call *call);
 void handle_get_schedule(struct call *call);
 void handle_pause_schedule(struct call *call);

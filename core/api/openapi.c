@@ -268,6 +268,7 @@ static json_t *tags(void)
 		{ "Approvals", "Questions that a run asks a person." },
 		{ "Outcomes", "Requests to other hosts that a crash cut off: what became of them." },
 		{ "Events", "CloudEvents 1.0." },
+		{ "Handoffs", "What agents handed to one another; dead letters." },
 		{ "Schedules", "What fires by the clock." },
 	};
 	json_t *list = json_array();

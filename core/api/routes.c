@@ -51,6 +51,12 @@ const struct route routes[] = {
 	ROUTE("POST", "/v1/approvals/{approval}", APPROVALS_DECIDE, handle_decide_approval, "decideApproval", "Approve or reject", .takes = "Decision",
 	      .answers = "Approval"),
 
+	ROUTE("GET", "/v1/handoffs", RUNS_READ, handle_list_handoffs, "listHandoffs", "What agents handed to one another, newest first", .flags = ROUTE_LIST,
+	      .answers = "HandoffList", .query = "status correlation type"),
+	ROUTE("GET", "/v1/handoffs/{handoff}", RUNS_READ, handle_get_handoff, "getHandoff", "One hand-off", .answers = "Handoff"),
+	ROUTE("POST", "/v1/handoffs/{handoff}/replay", RUNS_WRITE, handle_replay_handoff, "replayHandoff", "Check a dead one again and start it",
+	      .status = 202, .answers = "Handoff"),
+
 	ROUTE("GET", "/v1/schedules", AGENTS_READ, handle_list_schedules, "listSchedules", "What fires by the clock", .flags = ROUTE_LIST,
 	      .answers = "ScheduleList"),
 	ROUTE("GET", "/v1/schedules/{schedule}", AGENTS_READ, handle_get_schedule, "getSchedule", "One schedule and its last slots", .answers = "Schedule"),

@@ -12,7 +12,7 @@
 const struct command *const commands[] = {
 	&command_dev, &command_serve, &command_run, &command_test, &command_check, &command_replay, &command_fork, &command_runs, &command_records,
 	&command_outcomes,
-	&command_schedules,
+	&command_schedules, &command_handoffs,
 	&command_events, &command_approvals, &command_tenant, &command_backup, &command_restore, &command_key, &command_migrate, &command_doctor, &command_version, NULL
 };
 

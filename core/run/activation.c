@@ -288,6 +288,13 @@ static void finish_done(struct run *run, json_t *output)
 		run_fail(run, "output.schema", "the script returned something that is off the capability's declared output", more);
 		return;
 	}
+	if (!handoff_reply_fits(run, &output, errors)) {
+		json_t *more = json_object();
+		json_put(more, "errors", errors);
+		json_decref(output);
+		run_fail(run, "handoff.reply", "the script returned something that is off the hand-off's declared reply", more);
+		return;
+	}
 	json_decref(errors);
 	run_end(run, RUN_SUCCEEDED, output, NULL);
 }

@@ -128,7 +128,8 @@ static int manifest_check(const json_t *manifest, struct errbuf *e)
 		if (code)
 			return err_wrap(e, code, "kind %s, schema", name);
 	}
-	return schedules_check(manifest, e);
+	int code = handoffs_check(manifest, e);
+	return code ? code : schedules_check(manifest, e);
 }
 
 /* Its process died before it answered, or was too slow: no fault of the scripts. Starved runs wait as long as it takes, a load for one more try. */

@@ -189,8 +189,7 @@ void effect_begin_run_spawn(struct effect *effect)
 	json_decref(errors);
 }
 
-/* Is this run the effect's own, or one above it that may wait for it? */
-static bool is_above(const struct effect *effect, struct str id)
+bool effect_is_above(const struct effect *effect, struct str id)
 {
 	const struct run *run = effect->run;
 	while (run && !str_is(id, run->id))
@@ -212,7 +211,7 @@ static void join_on_read(struct store_tx *tx, int code, void *arg)
 	bool known = code == 0 && store_tx_result(tx, 0)->rows > 0;
 	if (!known)
 		effect_fail(effect, code ? "store.failed" : "run.unknown", code ? store_tx_error(tx) : "run.join: no such run", NULL);
-	else if (is_above(effect, json_member_str(effect->args, "run")))
+	else if (effect_is_above(effect, json_member_str(effect->args, "run")))
 		effect_fail(effect, "run.cycle", "run.join: a run cannot wait for itself or for a run above it", NULL);
 	else /* whether it has ended already is looked up when the wait is registered */
 		join_wait(effect, store_tx_result(tx, 0));

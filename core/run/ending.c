@@ -62,6 +62,7 @@ void run_end_commit(struct run *run)
 	run_add_unflushed(run, tx);
 	store_tx_add(tx, STATEMENT_waits_end, STORE_ANY, "t", run->id);
 	store_tx_add(tx, STATEMENT_approvals_withdraw, STORE_ANY, "ti", run->id, now);
+	handoff_end_add(run, tx, now);
 	store_tx_add(tx, STATEMENT_intents_end, STORE_ANY, "t", run->id);
 	store_tx_add(tx, STATEMENT_outcomes_withdraw, STORE_ANY, "ti", run->id, now);
 	struct run_ending *ending = mem_alloc(sizeof *ending);
@@ -211,6 +212,7 @@ void engine_cancel_run(struct engine *engine, struct str tenant_name, struct str
 	cancel->settle = deliveries_add_settle(engine, tx, cancel->id);
 	store_tx_add(tx, STATEMENT_tree_intents_end, STORE_ANY, "t", cancel->id);
 	store_tx_add(tx, STATEMENT_tree_outcomes_withdraw, STORE_ANY, "ti", cancel->id, now);
+	store_tx_add(tx, STATEMENT_tree_handoffs_end, STORE_ANY, "ti", cancel->id, now);
 	json_decref(error);
 	store_submit_write(tx, cancel_on_written, cancel);
 }

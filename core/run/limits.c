@@ -86,7 +86,7 @@ void limits_free(struct run *run)
 static bool makes_child(const struct issued *issued)
 {
 	const struct effect_row *row = issued->effect.row;
-	return row && row->begin == effect_begin_run_spawn && issued->effect.state;
+	return row && (row->begin == effect_begin_run_spawn || row->begin == effect_begin_handoff_send) && issued->effect.state;
 }
 
 /* Promised to children whose rows are not on disk yet. */

@@ -18,6 +18,8 @@ static const struct effect_row rows[] = {
 	ROW("evidence.add", EFFECT_WRITE, evidence_add),
 	ROW("evidence.list", EFFECT_READ, evidence_list),
 	ROW("evidence.source", EFFECT_WRITE, evidence_source),
+	ROW("handoff.send", EFFECT_WRITE, handoff_send),
+	ROW("handoff.wait", EFFECT_WAIT, handoff_wait),
 	ROW("http.request", EFFECT_EXTERNAL, http_request),
 	ROW("records.delete", EFFECT_WRITE, records_delete),
 	ROW("records.get", EFFECT_READ, records_get),

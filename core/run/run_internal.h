@@ -410,6 +410,10 @@ void schedules_fire(struct engine *engine, struct tenant *tenant, const struct s
 /* limits.c: deadlines, budgets, how many children */
 void deadlines_expire(struct engine *engine, struct tenant *tenant, const struct store_result *rows /* runs_past_deadline */);
 /* handoffs.c */
+MUST_CHECK int handoffs_check(const json_t *manifest, struct errbuf *e);
+void handoff_end_add(const struct run *run, struct store_tx *tx, int64_t now_us); /* with the end of a receiver */
+/* What a receiver returned, against the declared reply. Appends to errors. */
+MUST_CHECK bool handoff_reply_fits(const struct run *run, json_t **output, json_t *errors);
 void handoffs_replay(struct engine *engine, struct tenant *tenant, const struct store_result *rows /* handoffs_asked */);
 /* replaying.c */
 void replay_ended(struct run *run);

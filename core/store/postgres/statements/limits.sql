@@ -56,6 +56,12 @@ SELECT id, status, type, version, sender, receiver, capability, key, correlation
        payload, replay_at
 FROM handoffs WHERE handoffs.tenant_id = $tenant AND id = $1;
 
+-- name: handoff_run
+-- scope: tenant
+-- params: id:text
+-- purpose: what a wait for it waits for: the receiver's run, by the name of its chain
+SELECT status, run, coalesce((SELECT chain FROM runs WHERE runs.tenant_id = $tenant AND runs.id = handoffs.run), run) AS chain FROM handoffs WHERE handoffs.tenant_id = $tenant AND id = $1;
+
 -- name: handoff_list
 -- scope: tenant
 -- params: before_at:int before_id:text limit:int status:text? correlation:text? type:text?
