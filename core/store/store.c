@@ -265,6 +265,7 @@ static void metrics_setup(struct store *store, struct metrics *metrics)
 	    "Rows that a group commit wrote", NULL, rows_buckets);
 	store->up_gauge = metric_declare(metrics, METRIC_GAUGE, "perigee_store_up",
 	    "1 while the last commit succeeded, 0 after one that the store failed", NULL, NULL);
+	metric_combine(store->up_gauge, COMBINE_LEAST);
 	metric_set(store->up_gauge, 1, NULL);
 }
 
