@@ -133,7 +133,7 @@ setup_store(struct host *h, struct errbuf *e)
 {
 	struct store_options options = {
 		.url = h->store_url, .loop = h->loop, .metrics = h->metrics, .clock = &h->clock,
-		.create = !h->options.read_only, .read_only = h->options.read_only,
+		.create = !h->options.read_only, .read_only = h->options.read_only, .lease_ms = (int)h->settings->lease_ms,
 	};
 	int code = store_open(&options, &h->store, e);
 	if (code) {

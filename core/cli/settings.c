@@ -34,6 +34,7 @@ static const struct setting_row rows[SETTINGS_ROWS] = {
 	{ "log.format", "PERIGEE_LOG", SETTING_TEXT, AT(log_format), "text", 0, 0, "text|json", false },
 	{ "log.level", "PERIGEE_LOG_LEVEL", SETTING_TEXT, AT(log_level), "info", 0, 0, "debug|info|warn|error", false },
 	{ "drain_timeout", NULL, SETTING_DURATION, AT(drain_timeout_ms), "20s", 0, 3600000, NULL, false },
+	{ "lease", NULL, SETTING_DURATION, AT(lease_ms), "10s", 1000, 600000, NULL, false },
 	{ "cell.memory", NULL, SETTING_SIZE, AT(cell_memory_bytes), "64MiB", 4 << 20, INT64_C(4) << 30, NULL, false },
 	{ "cell.cpu", NULL, SETTING_DURATION, AT(cell_cpu_ms), "250ms", 1, 600000, NULL, false },
 	{ "cell.wall", NULL, SETTING_DURATION, AT(cell_wall_ms), "2s", 10, 600000, NULL, false },

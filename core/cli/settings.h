@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "run/engine.h"
 
-#define SETTINGS_ROWS 31
+#define SETTINGS_ROWS 32
 
 struct settings {
 	char *config;                  /* path of the file that was read; NULL when there is none */
@@ -17,7 +17,7 @@ struct settings {
 	char *listen, *store, *redis;
 	int64_t workers;
 	char *log_format, *log_level;
-	int64_t drain_timeout_ms;
+	int64_t drain_timeout_ms, lease_ms;
 	int64_t cell_memory_bytes, cell_cpu_ms, cell_wall_ms, cell_resident;
 	int64_t limit_body_bytes, limit_connections, limit_runs_per_tenant, limit_children;
 	int64_t metrics_tenants;

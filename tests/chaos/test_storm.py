@@ -30,7 +30,7 @@ CONFIG = """return {
 
 def words():
     given = {"seed": os.environ.get("STORM_SEED", "1"), "seconds": os.environ.get("STORM_SECONDS", "8"), "runs": os.environ.get("STORM_RUNS", "120"),
-             "stores": os.environ.get("STORM_STORES", "sqlite")}
+             "stores": os.environ.get("STORM_STORES", "sqlite,postgres")}
     left = sys.argv[1:]
     given["loud"] = "--loud" in left
     left = [word for word in left if word != "--loud"]
