@@ -331,10 +331,10 @@ def unfinished(site, chance):
 
 def check_end(site, chance, oracle, started):
     wait_for(lambda: all_ended(site, chance), SETTLE_SECONDS, lambda: unfinished(site, chance))
-    wait_for(lambda: heard(site, chance, oracle), 30, lambda: "marks that are missing: %r" % sorted(oracle.marks - set(records(site, chance, "mark")))[:10])
     for i, run in started.items():
         got = site.persist(chance, "GET", "/v1/runs/" + run)
         equal(got["status"], "succeeded", "run %d: %r" % (i, got.get("error")))
+    wait_for(lambda: heard(site, chance, oracle), 30, lambda: "marks that are missing: %r" % sorted(oracle.marks - set(records(site, chance, "mark")))[:10])
     equal(set(records(site, chance, "mark")), oracle.marks, "marks")
     for name, mark in records(site, chance, "mark").items():
         equal(mark["version"], 1, "mark %s was written again" % name)
