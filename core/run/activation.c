@@ -426,6 +426,7 @@ static void send_start(struct run *run)
 static bool enter_cell(struct run *run)
 {
 	struct engine *engine = run->engine;
+	run_is_up(run);
 	run->cell = cell_open(run->bundle->stem, &callbacks, run);
 	if (!run->cell) {
 		log_event(LOG_WARN, "engine.breathless", "next", "no more cells until one ends, or in a few seconds", NULL);
@@ -601,6 +602,8 @@ void run_activate(struct run *run)
 void engine_schedule(struct engine *engine)
 {
 	struct run *run;
+	if (!engine->held)
+		return;
 	while (!engine->draining && !engine->closing && !engine->breathless && engine->queue.computing < ACTIVE_MAX &&
 	       (run = queue_first(&engine->queue))) {
 		if (bundle_stem_ready(engine, run->bundle)) {

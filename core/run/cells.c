@@ -309,6 +309,10 @@ static void cell_on_readable(int fd, int what, void *arg)
 
 static void cell_try_flush(struct cell *cell)
 {
+	if (cell->stem->cells->held) {
+		watch_stop(&cell->writing);
+		return; /* cells_hold writes it */
+	}
 	int state = socket_flush(cell->fd, &cell->out);
 	if (state == 0)
 		watch_start(&cell->writing);
@@ -331,6 +335,17 @@ static void cell_on_flush(void *arg)
 		loop_defer(cell->stem->cells->loop, &cell->flush, cell_on_end, cell);
 	else
 		cell_try_flush(cell);
+}
+
+void cells_hold(struct cells *cells, bool hold)
+{
+	struct stem *stem;
+	struct cell *cell;
+	cells->held = hold;
+	TAILQ_FOREACH(stem, &cells->stems, link)
+		TAILQ_FOREACH(cell, &stem->members, link)
+			if (!hold && !cell->ending && cell->out.bytes.n > cell->out.sent)
+				cell_try_flush(cell);
 }
 
 struct cell *cell_open(struct stem *stem, const struct cell_callbacks *callbacks, void *arg)

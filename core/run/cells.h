@@ -28,6 +28,7 @@ struct cells_options {
 MUST_CHECK int cells_new(const struct cells_options *options, struct cells **out, struct errbuf *e);
 void cells_free(struct cells *cells);      /* kills all; no callback fires any more */
 size_t cells_count(const struct cells *cells);
+void cells_hold(struct cells *cells, bool hold);   /* while held nothing is written to a cell: what is sent waits */
 
 /* loaded: code 0 and the manifest, or ERR_INVALID and the report {file,line,message,errors}, or ERR_UNAVAILABLE and such a report when the process died or did
  * not answer: the scripts may be sound. Fires once. payload is borrowed. */

@@ -74,7 +74,7 @@ struct cells {
 	struct timer wall_timer;
 	uint32_t next_stem;
 	size_t count;
-	bool closing;
+	bool closing, held;
 	struct metrics *own_metrics;   /* where the caller gave none */
 	struct metric *metric_cells, *metric_memory, *metric_kills;
 };

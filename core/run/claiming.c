@@ -181,7 +181,7 @@ static size_t adopt_claimed(const struct claim *claim, const struct store_result
 	if (r->rows)
 		qsort(ids, r->rows, sizeof *ids, by_text);
 	for (size_t i = 0; i < r->rows; i++) {
-		run_adopt_row(claim->round->engine, claim->share.tenant, ids[i]);
+		run_adopt_row(claim->round->engine, claim->share.tenant, ids[i], ADOPT_TAKEN);
 		free(ids[i]);
 	}
 	free(ids);
@@ -243,7 +243,7 @@ static void claim_submit(struct claim_round *round, const struct share *share)
 /* How many more this worker takes: as many as its queue has room for, with what is being adopted. */
 static size_t room_of(const struct engine *engine)
 {
-	size_t taken = engine->queue.count + engine->adoptions_pending;
+	size_t taken = engine->queue.count + adoptions_count(engine);
 	return taken < QUEUE_FULL ? QUEUE_FULL - taken : 0;
 }
 

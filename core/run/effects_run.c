@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/run_internal.h"
+#include "run/hints.h"
 
 #define TIMEOUT_MS_MAX "4102444800000"          /* to the year 2100 */
 #define NAME_SCHEMA "{\"type\":\"string\",\"minLength\":1,\"maxLength\":100}"
@@ -80,8 +80,16 @@ static void signal_committed(struct issued *issued)
 {
 	struct str run = json_member_str(issued->effect.args, "run"), signal = json_member_str(issued->effect.args, "signal");
 	struct buf name;
+	const struct effect *effect = &issued->effect;
 	signal_name(&name, run, signal);
-	waits_check(issued->effect.engine, "signal", buf_text(&name));
+	if (engine_find_run(effect->engine, effect->tenant, run)) {
+		waits_check(effect->engine, "signal", buf_text(&name));
+	} else {
+		char *id = mem_copy(run), *tenant = mem_copy(effect->tenant);
+		hint(effect->engine, str_of(effect->state), tenant, "wake", id);
+		free(id);
+		free(tenant);
+	}
 	buf_free(&name);
 }
 
@@ -108,6 +116,7 @@ static void signal_on_read(struct store_tx *tx, int code, void *arg)
 		free(run_text);
 		free(name);
 		free(id_text);
+		effect->state = mem_copy(store_text(r, 0, 14)); /* its owner, for signal_committed */
 		on_committed(effect, signal_committed);
 		effect_apply(effect, ok);
 	}

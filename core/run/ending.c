@@ -1,17 +1,30 @@
-/* How runs end: done, failed, stuck; and cancelled, with everything below them. */
+/* How runs end: done, failed, stuck. Cancelling is in cancelling.c. */
 #include "run/deliveries.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "run/hints.h"
 
 struct run_ending {
 	struct engine *engine;
 	struct tenant *tenant;
 	size_t settle;                     /* operation of delivery_settle; 0: the run is none of a delivery */
 	char id[UUID_TEXT_SIZE];
+	size_t waiters;                    /* operation that tells whom the end concerns */
 };
+
+/* Those in memory have been told (waits_check). */
+static void wake_others(struct engine *engine, const char *tenant, const struct store_result *r)
+{
+	for (size_t i = 0; i < r->rows; i++)
+		if (!engine_find_run(engine, str_of(tenant), store_text(r, i, 0))) {
+			char *id = mem_copy(store_text(r, i, 0));
+			hint(engine, store_text(r, i, 1), tenant, "wake", id);
+			free(id);
+		}
+}
 
 static void end_on_written(struct store_tx *tx, int code, void *arg)
 {
@@ -24,8 +37,10 @@ static void end_on_written(struct store_tx *tx, int code, void *arg)
 	why[sizeof why - 1] = 0;
 	if (code == 0 && ending->settle)
 		deliveries_on_settled(engine, ending->tenant, store_tx_result(tx, ending->settle));
-	store_tx_free(tx);
-	free(ending);
+	if (!run || code) {
+		store_tx_free(tx);
+		free(ending);
+	}
 	if (!run)
 		return;
 	if (code == ERR_CONFLICT) {
@@ -36,6 +51,7 @@ static void end_on_written(struct store_tx *tx, int code, void *arg)
 		run_park(run, why);
 		return;
 	}
+	const char *tenant = run->tenant->name;
 	char id[UUID_TEXT_SIZE];
 	strncpy(id, run_chain(run), sizeof id - 1);
 	id[sizeof id - 1] = 0;
@@ -45,6 +61,9 @@ static void end_on_written(struct store_tx *tx, int code, void *arg)
 	           (const char *[]){ run->tenant->name, run->agent, run->capability, run_state_name(run->final) });
 	run_free(run);
 	waits_check(engine, "child", id);
+	wake_others(engine, tenant, store_tx_result(tx, ending->waiters));
+	store_tx_free(tx);
+	free(ending);
 	engine_schedule(engine);
 }
 
@@ -69,6 +88,7 @@ void run_end_commit(struct run *run)
 	ending->engine = engine;
 	ending->tenant = run->tenant;
 	ending->settle = run->of_event ? deliveries_add_settle(engine, tx, run->id) : 0;
+	ending->waiters = store_tx_add(tx, STATEMENT_run_waiters, STORE_ANY, "tt", run_chain(run), run->parent);
 	memcpy(ending->id, run->id, sizeof ending->id);
 	store_submit_write(tx, end_on_written, ending);
 }
@@ -102,117 +122,4 @@ void run_fail(struct run *run, const char *code, const char *message, json_t *mo
 void run_stick(struct run *run, const char *code, const char *message)
 {
 	run_end(run, RUN_STUCK, NULL, error_new(code, message));
-}
-
-/* ---- cancelling ---- */
-
-struct cancel {
-	struct engine *engine;
-	struct tenant *tenant;
-	size_t settle;                     /* operation of delivery_settle: the run may be one of an event */
-	char *id;
-	engine_done_fn done;
-	void *arg;
-};
-
-static void cancel_finish(struct cancel *cancel, int code, const json_t *result, const char *text)
-{
-	cancel->done(cancel->arg, code, result, text);
-	free(cancel->id);
-	free(cancel);
-}
-
-static void cancel_on_looked(struct store_tx *tx, int code, void *arg)
-{
-	struct cancel *cancel = arg;
-	bool known = code == 0 && store_tx_result(tx, 0)->rows > 0;
-	json_t *result = known ? json_object() : NULL;
-	if (known)
-		json_put_str(result, "status", store_text(store_tx_result(tx, 0), 0, 4));
-	store_tx_free(tx);
-	cancel_finish(cancel, code ? code : known ? ERR_CONFLICT : ERR_NOT_FOUND, result,
-	              code ? "the store failed" : known ? "the run has ended already" : "no such run");
-	json_decref(result);
-}
-
-static void run_cancelled(struct engine *engine, struct str tenant, struct str id, json_t *error)
-{
-	struct run *run = engine_find_run(engine, tenant, id);
-	if (!run)
-		return;
-	run_drop_cell(run);
-	json_decref(run->output);
-	json_decref(run->error);
-	run->output = NULL;
-	run->error = json_incref(error);
-	run_set_state(run, RUN_CANCELLED);
-	run_tell_status(run);
-	metric_add(engine->runs_total, 1, (const char *[]){ run->tenant->name, run->agent, run->capability, "cancelled" });
-	run_free(run);
-}
-
-/* What a join of this run waits for. Owned. */
-static char *chain_of(struct engine *engine, struct str tenant, struct str id)
-{
-	const struct run *run = engine_find_run(engine, tenant, id);
-	return run ? mem_copy(str_of(run_chain(run))) : mem_copy(id);
-}
-
-static void cancel_on_written(struct store_tx *tx, int code, void *arg)
-{
-	struct cancel *cancel = arg;
-	struct engine *engine = cancel->engine;
-	if (code == ERR_CONFLICT) {
-		store_tx_free(tx);
-		tx = store_tx_new(engine->options.store, str_of(cancel->tenant->name));
-		store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", cancel->id);
-		store_submit_read(tx, cancel_on_looked, cancel);
-		return;
-	}
-	json_t *result = NULL, *error = error_new("run.cancelled", "cancelled on request");
-	if (code == 0) {
-		const struct store_result *r = store_tx_result(tx, 0);
-		result = json_object();
-		json_put_text(result, "status", "cancelled");
-		json_put_int(result, "runs", (int64_t)r->rows);
-		char **chains = mem_array(r->rows + 1, sizeof *chains);
-		for (size_t i = 0; i < r->rows; i++)
-			chains[i] = chain_of(engine, str_of(cancel->tenant->name), store_text(r, i, 0));
-		for (size_t i = 0; i < r->rows; i++)
-			run_cancelled(engine, str_of(cancel->tenant->name), store_text(r, i, 0), error);
-		for (size_t i = 0; i < r->rows; i++) {
-			waits_check(engine, "child", chains[i]);
-			free(chains[i]);
-		}
-		free(chains);
-		deliveries_on_settled(engine, cancel->tenant, store_tx_result(tx, cancel->settle));
-	}
-	cancel_finish(cancel, code, result, code ? store_tx_error(tx) : NULL);
-	json_decref(result);
-	json_decref(error);
-	store_tx_free(tx);
-	engine_schedule(engine);
-}
-
-void engine_cancel_run(struct engine *engine, struct str tenant_name, struct str id, engine_done_fn done, void *arg)
-{
-	struct cancel *cancel = mem_alloc(sizeof *cancel);
-	cancel->engine = engine;
-	cancel->tenant = engine_tenant(engine, tenant_name);
-	cancel->id = mem_copy(id);
-	cancel->done = done;
-	cancel->arg = arg;
-	BUG_ON(!cancel->tenant);
-	json_t *error = error_new("run.cancelled", "cancelled on request");
-	struct store_tx *tx = store_tx_new(engine->options.store, tenant_name);
-	int64_t now = clock_now_us(engine->options.clock);
-	store_tx_add(tx, STATEMENT_run_cancel_tree, STORE_MUST, "tij", cancel->id, now, error);
-	store_tx_add(tx, STATEMENT_tree_approvals_withdraw, STORE_ANY, "ti", cancel->id, now);
-	store_tx_add(tx, STATEMENT_tree_waits_end, STORE_ANY, "t", cancel->id);
-	cancel->settle = deliveries_add_settle(engine, tx, cancel->id);
-	store_tx_add(tx, STATEMENT_tree_intents_end, STORE_ANY, "t", cancel->id);
-	store_tx_add(tx, STATEMENT_tree_outcomes_withdraw, STORE_ANY, "ti", cancel->id, now);
-	store_tx_add(tx, STATEMENT_tree_handoffs_end, STORE_ANY, "ti", cancel->id, now);
-	json_decref(error);
-	store_submit_write(tx, cancel_on_written, cancel);
 }

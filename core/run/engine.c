@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "run/hints.h"
 
 #define SWEEP_US 3000000   /* take over what dead processes left, try parked runs again */
 
@@ -43,7 +44,8 @@ struct tenant *engine_tenant(struct engine *engine, struct str name)
 		return tenant;
 	tenant = mem_alloc(sizeof *tenant);
 	tenant->name = mem_copy(name);
-	tenant->signals_seen = -1;
+	tenant->engine = engine;
+	tenant->dormant.all = true; /* a new owner has no run yet */
 	queue_init_tenant(&tenant->queue);
 	tenant->weight = WEIGHT_OTHERWISE;
 	HASH_ADD_KEYPTR(hh, engine->tenants, tenant->name, name.n, tenant);
@@ -123,6 +125,7 @@ void run_free(struct run *run)
 {
 	struct engine *engine = run->engine;
 	run_drop_cell(run);
+	run_is_up(run);
 	run->activating = false;
 	run_move(run, LIST_NONE);
 	run_unsettle(run);
@@ -265,12 +268,17 @@ static void on_timer(void *arg)
 static void on_sweep(void *arg)
 {
 	struct engine *engine = arg;
-	engine_recover(engine);
+	engine_sweep(engine);
 	bundles_sweep(engine);
 	due_sweep(engine);
 	engine->breathless = false;
 	engine_schedule(engine);
 	timer_start_us(&engine->sweep, SWEEP_US);
+}
+
+static void on_lost_again(void *arg)
+{
+	engine_recover(arg);
 }
 
 static void declare_metrics(struct engine *engine)
@@ -307,6 +315,8 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	TAILQ_INIT(&engine->lonely);
 	TAILQ_INIT(&engine->to_mark);
 	engine->workers_alive = options->workers ? options->workers : 1;
+	TAILQ_INIT(&engine->held_back);
+	engine->held = true;
 	engine->adoptions_end = &engine->adoptions;
 	uuid_format(uuid_new(&clock_system, options->rng), engine->owner);
 	declare_metrics(engine);
@@ -316,11 +326,15 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	timer_init(&engine->claim_timer, options->loop, claiming_on_timer, engine);
 	timer_init(&engine->settle, options->loop, settling_on_timer, engine);
 	timer_init(&engine->due, options->loop, due_on_timer, engine);
+	timer_init(&engine->dormant_timer, options->loop, dormant_on_timer, engine);
+	timer_init(&engine->pulse, options->loop, engine_on_pulse, engine);
+	timer_init(&engine->lost_again, options->loop, on_lost_again, engine);
 	struct cells_options cells = {
 		.loop = options->loop, .metrics = options->metrics, .program = engine->cell_program,
 		.memory_bytes = options->cell_memory_bytes, .cpu_ms = options->cell_cpu_ms, .wall_ms = options->cell_wall_ms,
 	};
 	int code = store_owner_register(options->store, engine->owner, e);
+	engine->registered = code == 0;
 	if (code == 0)
 		code = cells_new(&cells, &engine->cells, e);
 	if (code) {
@@ -330,26 +344,63 @@ int engine_new(const struct engine_options *options, struct engine **out, struct
 	timer_start_us(&engine->sweep, SWEEP_US);
 	timer_start_us(&engine->claim_timer, 0);
 	retention_new(engine);
+	engine_on_pulse(engine);
+	dormant_arm(engine);
 	*out = engine;
 	return 0;
+}
+
+/* Of runs that are this worker's, or may be. */
+static bool is_unfinished(const struct engine *engine)
+{
+	bool unfinished = engine->runs || engine->parked || engine->adopting_ids || engine->takeovers || engine->adopt_own;
+	for (const struct tenant *tenant = engine->tenants; tenant; tenant = tenant->hh.next)
+		unfinished |= tenant->dormant.runs + tenant->starting > 0;
+	return unfinished;
+}
+
+/* Somebody goes on with what is unfinished here; with nothing left nobody need look. */
+static void let_go(struct engine *engine, bool unfinished)
+{
+	struct store *store = engine->options.store;
+	if (unfinished && engine->workers_alive > 1)
+		hint_hand_over(engine);
+	store_owner_release(store);
+	if (!unfinished)
+		store_owner_forget(store, engine->owner);
+}
+
+static void held_back_free(struct engine *engine)
+{
+	struct issued *issued;
+	while ((issued = TAILQ_FIRST(&engine->held_back))) {
+		TAILQ_REMOVE(&engine->held_back, issued, ready_link);
+		issued_finish(issued);
+	}
 }
 
 void engine_free(struct engine *engine)
 {
 	if (!engine)
 		return;
+	bool unfinished = is_unfinished(engine);
 	engine->closing = true;
 	retention_free(engine);
 	struct run *run, *next_run;
 	HASH_ITER(hh, engine->runs, run, next_run)
 		run_free(run);
+	held_back_free(engine);
 	cells_free(engine->cells);
+	if (engine->registered)
+		let_go(engine, unfinished);
 	struct tenant *tenant, *next_tenant;
 	HASH_ITER(hh, engine->tenants, tenant, next_tenant) {
 		if (tenant->bundle)
 			bundle_release(engine, tenant->bundle);
 		HASH_DEL(engine->tenants, tenant);
 		tenant_deliveries_free(tenant);
+		free(tenant->dormant.heap);
+		free(tenant->slice.run);
 		free(tenant->name);
 		free(tenant);
 	}
@@ -366,6 +417,10 @@ void engine_free(struct engine *engine)
 	timer_fini(&engine->claim_timer);
 	timer_fini(&engine->settle);
 	timer_fini(&engine->due);
+	recovery_free(engine);
+	timer_fini(&engine->dormant_timer);
+	timer_fini(&engine->pulse);
+	timer_fini(&engine->lost_again);
 	free(engine->timers);
 	queue_free(&engine->queue);
 	free(engine->cell_program);
@@ -389,6 +444,7 @@ struct engine_counts engine_counts(const struct engine *engine)
 	for (const struct tenant *tenant = engine->tenants; tenant; tenant = tenant->hh.next) {
 		counts.tenants++;
 		counts.live += tenant->bundle != NULL;
+		counts.waiting += tenant->dormant.runs;
 	}
 	return counts;
 }

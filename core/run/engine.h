@@ -39,6 +39,9 @@ struct engine_options {
 	int64_t runs_per_tenant_max;         /* unfinished runs; more are refused with ERR_LIMIT; a tenant may have a limit of its own */
 	size_t workers;                      /* of this host; 0: this process is alone */
 	struct retention_rules retention;    /* where a tenant has no rules of its own */
+	/* Tell another worker ("*": any one) something that saves it a look: false when there is no way now, then it goes through the store. May get lost. */
+	bool (*send_hint)(void *arg, const char *worker, const char *text);
+	void *send_hint_arg;
 };
 
 MUST_CHECK int engine_new(const struct engine_options *options, struct engine **out, struct errbuf *e);
@@ -114,5 +117,11 @@ void engine_look(struct engine *engine, struct str tenant);
 void engine_recover(struct engine *engine);
 /* Bring the metrics of tenants up to date: before a scrape, and now and then. */
 void engine_measure(struct engine *engine);
+/* What another worker's send_hint was given for this one. */
+void engine_hint_received(struct engine *engine, struct str text);
+const char *engine_owner(const struct engine *engine);   /* this worker's id, borrowed */
+/* Is the lease held (store_lease)? When it is not, send nothing outside. Ends the process with ENGINE_EXIT_FENCED when it is lost. */
+bool engine_is_held(struct engine *engine);
+#define ENGINE_EXIT_FENCED 4         /* somebody else has this worker's runs */
 struct engine_counts { size_t running, waiting, cells, tenants, live /* tenants with a bundle */; };
 struct engine_counts engine_counts(const struct engine *engine);

@@ -130,7 +130,7 @@ static void request_on_written(struct store_tx *tx, int code, void *arg)
 {
 	struct version_request *request = arg;
 	if (code == 0)
-		run_adopt_row(request->engine, request->tenant, request->id);
+		run_adopt_row(request->engine, request->tenant, request->id, ADOPT_TAKEN);
 	const char *text = code == ERR_CONFLICT ? "the run changed meanwhile: look at it, then ask again" : code ? store_tx_error(tx) : NULL;
 	request_finish(request, code, text);
 	store_tx_free(tx);

@@ -147,6 +147,10 @@ void issued_begin(struct issued *issued)
 {
 	struct effect *effect = &issued->effect;
 	issued->state = ISSUED_HANDLING;
+	if (!engine_is_held(effect->engine)) {
+		engine_hold_back(issued);
+		return;
+	}
 	if (effect->tx)
 		store_tx_free(effect->tx);
 	effect->tx = store_tx_new(effect->store, effect->tenant);
@@ -543,14 +547,15 @@ void run_flush(struct run *run, bool suspend)
 void run_lost(struct run *run)
 {
 	log_event(LOG_INFO, "run.lost", "run", run->id, NULL);
-	run->engine->adopt_own = true; /* should it be ours all the same, the next sweep finds it */
+	run_keep_parked(run->engine, run->tenant, run->id, ADOPT_TAKEN); /* should it be ours all the same, the next sweep finds it */
 	run_free(run);
 }
 
 void run_park(struct run *run, const char *why)
 {
 	log_event(LOG_ERROR, "run.parked", "run", run->id, "error", why, NULL);
-	/* Forget what was not committed; the next sweep takes the run up again from its rows. */
+	/* Forget what was not committed; the next sweep takes the run up again from its rows. What was thought not to be committed may be: a child. */
+	run_keep_parked(run->engine, run->tenant, run->id, ADOPT_TAKEN);
 	run->engine->adopt_own = true;
 	run_free(run);
 }

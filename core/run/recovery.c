@@ -1,6 +1,8 @@
 /*
- * Taking over: runs whose owner is gone (killed, or shut down), and runs of ours that were forgotten when the store failed.
- * A take-over bumps the fence: should the old owner still live, its next append changes no row.
+ * Taking over: runs whose owner is gone (killed, shut down, fenced). The store says who is (store_owners_lost); its runs are taken tenant by tenant, in
+ * pieces, each with a new fence: should the old owner still live, its next append changes no row. Several workers may do so at once, a run goes to one of
+ * them. What was queued or running is adopted; what waits stays a row, its deadlines are read and its waits looked through (dormant.c, sweeping.c). When no
+ * run is left the owner is forgotten; a take-over that was cut short is begun again by the next sweep.
  */
 #include "run/run_internal.h"
 
@@ -9,295 +11,229 @@
 
 #include "base/log.h"
 
-#define ADOPTING_MAX 32   /* rows read at the same time: a host that starts may find 100,000 */
+#define PIECE_RUNS 500         /* of one statement */
+#define TENANTS_AT_ONCE 16
+#define BACKLOG_MAX 20000      /* rows to be adopted: the rest of a take-over waits for the next sweep, or for another worker */
 
-struct adoption {
-	struct adoption *next;
+struct takeover {
+	struct takeover *next;             /* of engine->takeovers */
 	struct engine *engine;
-	struct tenant *tenant;
-	char id[UUID_TEXT_SIZE];
-	struct store_tx *rows;             /* run_load, waits_of_run, run_limits */
+	char *owner;
+	bool known;                        /* the store told it is lost, and wants to hear that nothing is left */
+	bool incomplete;
+	json_t *tenants;                   /* names */
+	size_t next_tenant, under_way;
+	size_t taken;
 };
 
-static void adopt_waits(struct run *run, const struct store_result *r)
-{
-	for (size_t i = 0; i < r->rows; i++) {
-		json_t *detail = json_read(store_text(r, i, 5), FRAME_PAYLOAD_MAX, NULL, NULL);
-		char *kind = mem_copy(store_text(r, i, 1)), *name = mem_copy(store_text(r, i, 2));
-		const char *effect = json_string_value(json_member(detail, "effect")), *digest = json_string_value(json_member(detail, "digest"));
-		wait_register(wait_new(run, (uint32_t)store_int(r, i, 0), effect ? effect : "", digest ? digest : "", kind, name,
-		                       store_is_null(r, i, 3) ? 0 : store_int(r, i, 3), detail));
-		free(kind);
-		free(name);
-		json_decref(detail);
-	}
-}
+struct piece {
+	struct takeover *takeover;
+	struct tenant *tenant;
+	size_t waiting;                    /* taken so far in this tenant */
+};
 
-/* Columns of run_load: id agent capability bundle status input subject spec created_at started_at parent parent_effect depth fence owner
- * journal_length cpu_us strikes output error origin chain event. */
-static struct run *adopt_row(struct engine *engine, struct tenant *tenant, const struct store_result *r)
-{
-	char *id = mem_copy(store_text(r, 0, 0));
-	struct run *run = run_new(engine, tenant, id);
-	free(id);
-	run->agent = mem_copy(store_text(r, 0, 1));
-	run->capability = mem_copy(store_text(r, 0, 2));
-	run->created_at_us = store_int(r, 0, 8);
-	run->parent = store_is_null(r, 0, 10) ? NULL : mem_copy(store_text(r, 0, 10));
-	run->parent_effect = store_int(r, 0, 11);
-	run->depth = store_int(r, 0, 12);
-	run->fence = store_int(r, 0, 13);
-	run->journal_length = (size_t)store_int(r, 0, 15);
-	run->cpu_us = store_int(r, 0, 16);
-	run->strikes = (unsigned)store_int(r, 0, 17);
-	run->struck_at = run->journal_length;
-	run->origin = store_is_null(r, 0, 20) ? NULL : json_read(store_text(r, 0, 20), FRAME_PAYLOAD_MAX, NULL, NULL);
-	run->chain = store_is_null(r, 0, 21) ? NULL : mem_copy(store_text(r, 0, 21));
-	run->of_event = !store_is_null(r, 0, 22);
-	if (!store_is_null(r, 0, 7)) {
-		run->spec_start = json_read(store_text(r, 0, 7), FRAME_PAYLOAD_MAX, NULL, NULL);
-		const char *spec = json_string_value(json_member(run->spec_start, "spec"));
-		run->spec = mem_copy(str_of(spec));
-	}
-	return run;
-}
+static void takeover_go_on(struct takeover *takeover);
 
-static void adopt_next(struct engine *engine);
-
-static void adoption_end(struct adoption *adoption)
+static void takeover_log(const struct takeover *takeover)
 {
-	struct engine *engine = adoption->engine;
-	store_tx_free(adoption->rows);
-	free(adoption);
-	engine->adopting--;
-	engine->adoptions_pending--;
-	adopt_next(engine);
-}
-
-static void adopt(const struct adoption *adoption, struct live_bundle *bundle)
-{
-	struct engine *engine = adoption->engine;
-	const struct store_result *row = store_tx_result(adoption->rows, 0);
-	if (engine_find_run(engine, str_of(adoption->tenant->name), str_of(adoption->id)))
+	struct buf count;
+	if (!takeover->taken)
 		return;
-	struct run *run = adopt_row(engine, adoption->tenant, row);
-	run->bundle = bundle;
-	bundle->references++;
-	run->suspended = str_is(store_text(row, 0, 4), "waiting");
-	if (run->suspended)
-		run_set_state(run, RUN_WAITING);
-	watchers_return(run);
-	limits_adopt(run, store_tx_result(adoption->rows, 2));
-	adopt_waits(run, store_tx_result(adoption->rows, 1));
-	if (!run->suspended) {
-		run_move(run, LIST_QUEUE);
-		engine_schedule(engine);
-	}
+	buf_init(&count, 32);
+	buf_addf(&count, "%zu", takeover->taken);
+	log_event(LOG_INFO, "runs.taken_over", "from", takeover->owner, "runs", buf_text(&count), NULL);
+	buf_free(&count);
 }
 
-static void adopt_failed(struct adoption *adoption, const char *why)
+static void mail_on_forgotten(struct store_tx *tx, int code, void *arg)
 {
-	log_event(LOG_ERROR, "run.adopt", "run", adoption->id, "error", why, NULL);
-	adoption->engine->adopt_own = true;
-	adoption_end(adoption);
-}
-
-static void adopt_on_bundle(struct store_tx *tx, int code, void *arg)
-{
-	struct adoption *adoption = arg;
-	struct engine *engine = adoption->engine;
-	const struct store_result *r = store_tx_result(tx, 0);
-	if (code == 0 && r->rows) {
-		char *digest = mem_copy(store_text(store_tx_result(adoption->rows, 0), 0, 3));
-		struct live_bundle *bundle = bundle_adopt(engine, digest, json_read(store_text(r, 0, 0), SIZE_MAX, NULL, NULL),
-		                                          json_read(store_text(r, 0, 1), SIZE_MAX, NULL, NULL));
-		free(digest);
-		adopt(adoption, bundle);
-		bundle_release(engine, bundle);
-		adoption_end(adoption);
-	} else {
-		adopt_failed(adoption, code ? store_tx_error(tx) : "its bundle is not in the store");
-	}
+	(void)arg;
+	if (code) /* rows that nobody reads: harmless */
+		log_event(LOG_WARN, "recovery.failed", "error", store_tx_error(tx), NULL);
 	store_tx_free(tx);
 }
 
-static void adopt_on_read(struct store_tx *tx, int code, void *arg)
+static void takeover_end(struct takeover *takeover)
 {
-	struct adoption *adoption = arg;
-	struct engine *engine = adoption->engine;
-	const struct store_result *row = store_tx_result(tx, 0);
-	adoption->rows = tx;
-	if (code != 0) {
-		adopt_failed(adoption, store_tx_error(tx));
-		return;
+	struct engine *engine = takeover->engine;
+	takeover_log(takeover);
+	if (!takeover->incomplete && takeover->known) {
+		struct store_tx *tx = store_tx_new(engine->options.store, STR(""));
+		store_owner_forget(engine->options.store, takeover->owner);
+		store_tx_add(tx, STATEMENT_mail_forget, STORE_ANY, "t", takeover->owner);
+		store_submit_write(tx, mail_on_forgotten, NULL);
 	}
-	if (row->rows == 0 || run_state_is_final(store_text(row, 0, 4)) || !str_is(store_text(row, 0, 14), engine->owner)) {
-		adoption_end(adoption);
-		return;
-	}
-	char *digest = mem_copy(store_text(row, 0, 3));
-	struct live_bundle *bundle = bundle_live(engine, digest);
-	free(digest);
-	if (bundle) { /* the rule: a bundle is large, and most runs share one */
-		adopt(adoption, bundle);
-		adoption_end(adoption);
-		return;
-	}
-	struct store_tx *read = store_tx_new(engine->options.store, str_of(adoption->tenant->name));
-	store_tx_add(read, STATEMENT_bundle_of_run, STORE_ANY, "t", adoption->id);
-	store_submit_read(read, adopt_on_bundle, adoption);
+	struct takeover **at = &engine->takeovers;
+	while (*at != takeover)
+		at = &(*at)->next;
+	*at = takeover->next;
+	json_decref(takeover->tenants);
+	free(takeover->owner);
+	free(takeover);
 }
 
-static void adopt_next(struct engine *engine)
+static void piece_take(struct piece *piece);
+
+static void piece_end(struct piece *piece)
 {
-	struct adoption *adoption;
-	while (engine->adopting < ADOPTING_MAX && (adoption = engine->adoptions)) {
-		engine->adoptions = adoption->next;
-		if (!engine->adoptions)
-			engine->adoptions_end = &engine->adoptions;
-		engine->adopting++;
-		struct store_tx *tx = store_tx_new(engine->options.store, str_of(adoption->tenant->name));
-		store_tx_add(tx, STATEMENT_run_load, STORE_ANY, "t", adoption->id);
-		store_tx_add(tx, STATEMENT_waits_of_run, STORE_ANY, "t", adoption->id);
-		store_tx_add(tx, STATEMENT_run_limits, STORE_ANY, "t", adoption->id);
-		store_submit_read(tx, adopt_on_read, adoption);
+	struct takeover *takeover = piece->takeover;
+	if (piece->waiting) {
+		dormant_read_again(takeover->engine, piece->tenant);
+		waits_sweep_all(takeover->engine, piece->tenant);
 	}
+	free(piece);
+	takeover->under_way--;
+	takeover_go_on(takeover);
 }
 
-void adoptions_free(struct engine *engine)
+static void piece_on_taken(struct store_tx *tx, int code, void *arg)
 {
-	struct adoption *adoption;
-	while ((adoption = engine->adoptions)) {
-		engine->adoptions = adoption->next;
-		free(adoption);
-	}
-}
-
-void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id)
-{
-	struct adoption *adoption = mem_alloc(sizeof *adoption);
-	adoption->engine = engine;
-	adoption->tenant = tenant;
-	strncpy(adoption->id, id, sizeof adoption->id - 1);
-	engine->adoptions_pending++;
-	*engine->adoptions_end = adoption;
-	engine->adoptions_end = &adoption->next;
-	adopt_next(engine);
-}
-
-/* ---- whose are gone? ---- */
-
-struct sweep {
-	struct engine *engine;
-	bool own;                          /* runs of ours were forgotten: look for them */
-	struct tenant *tenant;
-};
-
-static void sweep_adopt(struct store_tx *tx, int code, void *arg)
-{
-	struct sweep *sweep = arg;
+	struct piece *piece = arg;
+	struct takeover *takeover = piece->takeover;
+	struct engine *engine = takeover->engine;
+	const struct store_result *taken = code ? NULL : store_tx_result(tx, 0);
+	size_t waiting = 0;
+	bool left = false, again = false;
 	if (code) {
-		sweep->engine->adopt_own |= sweep->own;
-		log_event(LOG_ERROR, "recovery.failed", "tenant", sweep->tenant->name, "error", store_tx_error(tx), NULL);
-	}
-	size_t taken = 0;
-	for (size_t op = 0; code == 0 && op < store_tx_count(tx); op++) {
-		const struct store_result *r = store_tx_result(tx, op);
-		for (size_t i = 0; i < r->rows; i++, taken++) {
-			char *id = mem_copy(store_text(r, i, 0));
-			if (!engine_find_run(sweep->engine, str_of(sweep->tenant->name), str_of(id)))
-				run_adopt_row(sweep->engine, sweep->tenant, id);
+		log_event(LOG_ERROR, "recovery.failed", "tenant", piece->tenant->name, "error", store_tx_error(tx), NULL);
+		takeover->incomplete = true;
+	} else {
+		for (size_t i = 0; i < taken->rows; i++) {
+			char *id = mem_copy(store_text(taken, i, 0));
+			if (str_is(store_text(taken, i, 1), "waiting"))
+				waiting++;
+			else
+				run_adopt_row(engine, piece->tenant, id, ADOPT_TAKEN);
 			free(id);
 		}
+		takeover->taken += taken->rows;
+		left = store_tx_result(tx, 1)->rows > 0;
+		again = left && taken->rows > 0 && adoptions_count(engine) < BACKLOG_MAX && !engine->draining;
+		takeover->incomplete |= left && !again; /* another worker is at them, or there are enough for now */
 	}
-	if (taken) {
-		struct buf count;
-		buf_init(&count, 32);
-		buf_addf(&count, "%zu", taken);
-		log_event(LOG_INFO, "runs.taken_over", "tenant", sweep->tenant->name, "runs", buf_text(&count), NULL);
-		buf_free(&count);
-	}
+	if (waiting)
+		dormant_count(piece->tenant, (int64_t)waiting);
+	piece->waiting += waiting;
 	store_tx_free(tx);
-	free(sweep);
+	if (again)
+		piece_take(piece);
+	else
+		piece_end(piece);
 }
 
-/* Another worker, another host or a command line may have put them there. */
-static void sweep_signals(struct sweep *sweep, const struct store_result *r)
+static void piece_take(struct piece *piece)
 {
-	if (sweep->tenant->signals_seen < 0) {
-		/* what came between a run's first look and this first sweep */
-		sweep->tenant->signals_seen = store_int(r, 0, 0);
-		waits_check_signals(sweep->engine);
+	struct engine *engine = piece->takeover->engine;
+	struct store_tx *tx = store_tx_new(engine->options.store, str_of(piece->tenant->name));
+	store_tx_add(tx, STATEMENT_runs_take_over, STORE_ANY, "tti", engine->owner, piece->takeover->owner, (int64_t)PIECE_RUNS);
+	store_tx_add(tx, STATEMENT_runs_left, STORE_ANY, "t", piece->takeover->owner);
+	store_submit_write(tx, piece_on_taken, piece);
+}
+
+static void takeover_go_on(struct takeover *takeover)
+{
+	struct engine *engine = takeover->engine;
+	while (takeover->under_way < TENANTS_AT_ONCE && takeover->next_tenant < json_array_size(takeover->tenants)) {
+		struct tenant *tenant = engine_tenant(engine, json_str(json_array_get(takeover->tenants, takeover->next_tenant++)));
+		if (!tenant)
+			continue;
+		struct piece *piece = mem_alloc(sizeof *piece);
+		piece->takeover = takeover;
+		piece->tenant = tenant;
+		takeover->under_way++;
+		piece_take(piece);
+	}
+	if (takeover->under_way == 0)
+		takeover_end(takeover);
+}
+
+static void takeover_begin(struct engine *engine, struct str owner, json_t *tenants /* taken */, bool known)
+{
+	for (const struct takeover *other = engine->takeovers; other; other = other->next)
+		if (str_is(owner, other->owner)) {
+			json_decref(tenants);
+			return;
+		}
+	struct takeover *takeover = mem_alloc(sizeof *takeover);
+	takeover->engine = engine;
+	takeover->owner = mem_copy(owner);
+	takeover->known = known;
+	takeover->tenants = tenants;
+	takeover->next = engine->takeovers;
+	engine->takeovers = takeover;
+	takeover_go_on(takeover);
+}
+
+static void recover_on_lost(int code, const json_t *lost, int64_t alive, void *arg)
+{
+	struct engine *engine = arg;
+	size_t i;
+	json_t *owner;
+	if (code) {
+		log_event(LOG_ERROR, "recovery.failed", "error", "the store does not say which workers are gone", NULL);
 		return;
 	}
-	for (size_t i = 0; i < r->rows; i++) {
-		struct buf name;
-		buf_init(&name, 1024);
-		struct str run = store_text(r, i, 1), signal = store_text(r, i, 2);
-		buf_addf(&name, "%.*s/%.*s", STR_ARG(run), STR_ARG(signal));
-		waits_check(sweep->engine, "signal", buf_text(&name));
-		buf_free(&name);
-		sweep->tenant->signals_seen = store_int(r, i, 0);
-	}
-}
-
-static void sweep_on_owners(struct store_tx *tx, int code, void *arg)
-{
-	struct sweep *sweep = arg;
-	struct engine *engine = sweep->engine;
-	struct store *store = engine->options.store;
-	struct store_tx *write = store_tx_new(store, str_of(sweep->tenant->name));
-	const struct store_result *owners = store_tx_result(tx, 0);
-	for (size_t i = 0; code == 0 && i < owners->rows; i++) {
-		char *owner = mem_copy(store_text(owners, i, 0));
-		if (strcmp(owner, engine->owner) != 0 && !store_owner_is_alive(store, str_of(owner)))
-			store_tx_add(write, STATEMENT_runs_take_over, STORE_ANY, "tt", engine->owner, owner);
-		free(owner);
-	}
-	if (sweep->own && code == 0)
-		store_tx_add(write, STATEMENT_runs_owned, STORE_ANY, "t", engine->owner);
-	if (code == 0) {
-		sweep_signals(sweep, store_tx_result(tx, 1));
-	}
-	engine->adopt_own |= code != 0 && sweep->own;
-	if (code != 0)
-		log_event(LOG_ERROR, "recovery.failed", "tenant", sweep->tenant->name, "error", store_tx_error(tx), NULL);
-	store_tx_free(tx);
-	if (store_tx_count(write)) {
-		store_submit_write(write, sweep_adopt, sweep);
-	} else {
-		store_tx_free(write);
-		free(sweep);
-	}
+	engine->workers_alive = alive > 0 ? (size_t)alive : 1;
+	if (engine->draining || engine->closing)
+		return;
+	json_array_foreach((json_t *)(uintptr_t)lost, i, owner)
+		if (!str_is(json_str(owner), engine->owner))
+			takeover_begin(engine, json_str(owner), store_tenant_names(engine->options.store), true);
 }
 
 void engine_recover(struct engine *engine)
 {
-	json_t *names = store_tenant_names(engine->options.store);
-	bool own = engine->adopt_own;
-	if (engine->draining) {
-		json_decref(names);
+	if (!engine->draining && !engine->closing)
+		store_owners_lost(engine->options.store, recover_on_lost, engine);
+}
+
+/* ---- owners that nobody knows ---- */
+
+#define OWNER_TRUSTED_US 60000000  /* one that was found alive is not asked for again so soon */
+
+struct known_owner {
+	char *id;
+	int64_t seen_us;                   /* monotonic; alive then */
+	UT_hash_handle hh;
+};
+
+void owner_seen(struct engine *engine, struct tenant *tenant, struct str id)
+{
+	struct known_owner *owner;
+	int64_t now = clock_monotonic_us();
+	if (str_is(id, engine->owner))
+		return;
+	HASH_FIND(hh, engine->owners, id.p, id.n, owner);
+	if (owner && now - owner->seen_us < OWNER_TRUSTED_US)
+		return;
+	if (!store_owner_is_alive(engine->options.store, id)) {
+		/* lost, or of a store that this tenant came from: an owner is there before its first run */
+		json_t *names = json_array();
+		json_array_append_new(names, json_string(tenant->name));
+		takeover_begin(engine, id, names, false);
 		return;
 	}
-	engine->adopt_own = false;
-	waits_check_some(engine);
-	size_t i;
-	json_t *name;
-	json_array_foreach(names, i, name) {
-		struct tenant *tenant = engine_tenant(engine, json_str(name));
-		if (!tenant)
-			continue;
-		struct sweep *sweep = mem_alloc(sizeof *sweep);
-		sweep->engine = engine;
-		sweep->tenant = tenant;
-		sweep->own = own;
-		struct store_tx *tx = store_tx_new(engine->options.store, str_of(tenant->name));
-		store_tx_add(tx, STATEMENT_run_owners, STORE_ANY, "");
-		if (tenant->signals_seen < 0)
-			store_tx_add(tx, STATEMENT_signals_last, STORE_ANY, "");
-		else
-			store_tx_add(tx, STATEMENT_signals_after, STORE_ANY, "i", tenant->signals_seen);
-		store_submit_read(tx, sweep_on_owners, sweep);
+	if (!owner) {
+		owner = mem_alloc(sizeof *owner);
+		owner->id = mem_copy(id);
+		HASH_ADD_KEYPTR(hh, engine->owners, owner->id, id.n, owner);
 	}
-	json_decref(names);
+	owner->seen_us = now;
+}
+
+void recovery_free(struct engine *engine)
+{
+	struct known_owner *owner, *next;
+	HASH_ITER(hh, engine->owners, owner, next) {
+		HASH_DEL(engine->owners, owner);
+		free(owner->id);
+		free(owner);
+	}
+	struct takeover *takeover;
+	while ((takeover = engine->takeovers)) {
+		engine->takeovers = takeover->next;
+		json_decref(takeover->tenants);
+		free(takeover->owner);
+		free(takeover);
+	}
 }

@@ -10,6 +10,9 @@
  *   shares.c     what each tenant may have            claiming.c   runs that nobody owns
  *   intents.c    what left the host, and what nobody knows the end of
  *   ending.c     done, failed, stuck, cancelled      recovery.c   take over what a dead process owned
+ *   adopting.c   from a row into memory              dormant.c    out of memory, timers, and back
+ *   sweeping.c   what no hint told                   hints.c      what workers tell one another
+ *   lease.c      while this process may act
  */
 #pragma once
 
@@ -35,14 +38,52 @@ enum run_state { RUN_QUEUED, RUN_RUNNING, RUN_WAITING, RUN_SUCCEEDED, RUN_FAILED
 const char *run_state_name(enum run_state state);
 bool run_state_is_final(struct str name);
 
+struct deadline {                          /* of a dormant run */
+	int64_t wake_at_us;
+	uint32_t effect;
+	char run[UUID_TEXT_SIZE];
+};
+
+struct dormant {                           /* of a tenant: its runs that are not in memory (dormant.c) */
+	size_t runs;                       /* ours, waiting */
+	uint64_t moves;                    /* changes of `runs` */
+	struct deadline *heap, until;      /* the next ones, by time; behind `until` the store has more */
+	size_t count, cap;
+	uint64_t round;                    /* of reading from the beginning */
+	bool all, reading;                 /* all: behind `until` there is nothing */
+	bool counting;
+	int64_t count_due_us;              /* monotonic */
+};
+
+struct wait_slice {                        /* where the slow sweep of a tenant's waits has come to (sweeping.c) */
+	char *run;                         /* NULL: the beginning */
+	int64_t effect;
+	bool reading;
+	unsigned rounds;                   /* > 0: at once, to the end, so many times */
+};
+
+enum adopt_from {
+	ADOPT_TAKEN,                       /* from another owner, or from nobody's memory */
+	ADOPT_DORMANT,                     /* counted in tenant->dormant.runs */
+};
+
+struct parked {                            /* forgotten when the store failed: the next sweep takes it up again */
+	struct parked *next;
+	struct tenant *tenant;
+	enum adopt_from from;
+	char id[UUID_TEXT_SIZE];
+};
+
 struct tenant {
 	char *name;
+	struct engine *engine;
 	struct live_bundle *bundle;        /* for new runs; NULL before the first load */
-	size_t runs;                       /* unfinished, owned here */
-	int64_t signals_seen;              /* seq of the last one a sweep saw; -1 before the first sweep */
 	int64_t event_oldest_us;           /* at the last look, of what is not dispatched; 0: nothing */
 	struct tenant_deliveries *deliveries; /* deliveries.c */
 	int64_t tidied_us;                 /* monotonic: its old things were looked through; 0: not yet */
+	size_t runs;                       /* in memory; tenant_unfinished() is all */
+	struct dormant dormant;
+	struct wait_slice slice;
 	size_t starting;                   /* requests whose row is on its way to the disk */
 	int64_t due_us;                    /* when the store has something next (due.c); 0: nothing is known */
 	size_t due_busy;                   /* reads and writes under way about what is due */
@@ -192,6 +233,7 @@ struct run {
 	size_t unflushed_count, unflushed_submitted, unflushed_bytes, journal_bytes;
 	struct flush *flush;               /* a commit of what is owed, without an effect of its own */
 	bool suspended;                    /* the row says waiting */
+	bool woken;                        /* was dormant, and has no cell yet: counted in engine->waking */
 	struct log_row *logs;
 	size_t logs_count, logs_submitted;
 	TAILQ_HEAD(, wait) waits;
@@ -238,11 +280,26 @@ struct engine {
 	TAILQ_HEAD(, run_watcher) lonely;  /* of runs that were forgotten when the store failed */
 	struct adoption *adoptions;        /* to be read, oldest first */
 	struct adoption **adoptions_end;
+	struct adoption *adopting_ids;     /* all of them, also those that are being read */
 	size_t adopting;                   /* reads under way */
 	struct deliveries *deliveries;
 	void (*emitted)(void *arg, const char *tenant);
 	void *emitted_arg;
-	size_t adoptions_pending;          /* these and the ones that are to be read */
+	struct parked *parked;
+	struct takeover *takeovers;
+	struct known_owner *owners;        /* found alive lately, when they were not told by store_owners_lost */
+	struct timer dormant_timer, pulse, lost_again;
+	int64_t dormant_due_us;            /* wall clock, for which dormant_timer is set */
+	size_t waking;                     /* woken and not in a cell yet */
+	bool wake_blocked;                 /* there are more, when there is room */
+	struct tenant *wake_first, *sweep_next;
+	struct loop_item drowsy;
+	bool drowsy_queued;
+	bool registered;                   /* as an owner */
+	bool held;                         /* the lease, at the last look */
+	bool mail_asked;
+	unsigned pulses;
+	TAILQ_HEAD(, issued) held_back;    /* effects to be begun when the lease is held again */
 	struct run_queue queue;
 	struct timer claim_timer;
 	TAILQ_HEAD(, tenant) to_mark;
@@ -254,10 +311,9 @@ struct engine {
 	struct run_list_head residents, settling, deadlined;
 	size_t active;                     /* runs with a cell */
 	size_t residents_count;
-	size_t checked;                    /* how far waits_check_some got */
 	bool draining, closing, jump_queued;
 	bool breathless;                   /* the system gave no descriptor or process: wait before the next cell */
-	bool adopt_own;                    /* runs of ours were forgotten when the store failed */
+	bool adopt_own;                    /* the store failed: it may hold rows of ours that are not in memory */
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct loop_item jump;
@@ -360,8 +416,6 @@ void wait_register(struct wait *wait);                 /* its row is on disk */
 void wait_free(struct wait *wait);
 struct wait *wait_find(struct run *run, uint32_t effect);
 void waits_check(struct engine *engine, const char *kind, const char *name);
-void waits_check_signals(struct engine *engine);       /* every wait for a signal: reads as many rows as there are */
-void waits_check_some(struct engine *engine);          /* questions and children that other processes may have ended, some at a time */
 void waits_fire_due(struct engine *engine);
 void wait_attach(struct wait *wait, struct issued *issued);
 void wait_look_again(struct wait *wait);
@@ -374,6 +428,7 @@ void run_unsettle(struct run *run);
 void settling_on_timer(void *arg);
 /* ending.c */
 void run_end_commit(struct run *run);                  /* once nothing of the run is under way */
+void run_cancelled(struct engine *engine, struct tenant *tenant, struct str id, json_t *error); /* its row says so: out of memory with it */
 void run_stick(struct run *run, const char *code, const char *message); /* stuck: an operator looks */
 void run_end(struct run *run, enum run_state state, json_t *output /* taken */, json_t *error /* taken */);
 json_t *outcome_event(const struct journal_row *row, size_t index); /* new reference: what watchers are told */
@@ -382,12 +437,35 @@ void run_tell(struct run *run, const char *type, const char *id, json_t *data /*
 void run_tell_status(struct run *run);
 void watchers_leave(struct run *run);                  /* the run goes */
 void watchers_return(struct run *run);                 /* it was taken up again */
-/* recovery.c */
+/* adopting.c */
 void adoptions_free(struct engine *engine);
-void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id);
 /* retention.c */
 void retention_new(struct engine *engine);
 void retention_free(struct engine *engine);
+size_t adoptions_count(const struct engine *engine);   /* asked for and not there yet */
+void run_adopt_row(struct engine *engine, struct tenant *tenant, const char *id, enum adopt_from from);
+void run_keep_parked(struct engine *engine, struct tenant *tenant, const char *id, enum adopt_from from); /* for the next sweep */
+void parked_adopt(struct engine *engine);
+/* recovery.c */
+void owner_seen(struct engine *engine, struct tenant *tenant, struct str id); /* it has runs of the tenant: is it alive? */
+void recovery_free(struct engine *engine);
+/* dormant.c */
+void dormant_count(struct tenant *tenant, int64_t by);
+void run_maybe_doze(struct run *run);                  /* it may be freed: nothing of it is kept but its row */
+void run_may_be_drowsy(struct run *run);               /* the same, in a later turn */
+void run_is_up(struct run *run);                       /* woken, it has got where it wanted: others may be woken */
+void engine_wake_run(struct engine *engine, struct tenant *tenant, const char *id); /* something came for it: its waits are looked at */
+void dormant_read_again(struct engine *engine, struct tenant *tenant); /* deadlines came from elsewhere */
+void dormant_refill(struct engine *engine, struct tenant *tenant);
+void dormant_on_timer(void *arg);
+void dormant_arm(struct engine *engine);
+void dormant_go_on(struct engine *engine);             /* there may be room for more of what is due */
+/* sweeping.c */
+void engine_sweep(struct engine *engine);
+void waits_sweep_all(struct engine *engine, struct tenant *tenant); /* every wait of the tenant once, now */
+/* lease.c */
+void engine_hold_back(struct issued *issued);          /* its begin waits for the lease */
+void engine_on_pulse(void *arg);
 /* forking.c */
 void run_seed(struct str id, char out[DIGEST_TEXT_SIZE]); /* of a run's chance */
 const char *run_chain(const struct run *run);          /* whose end a join waits for: the first run of its chain */

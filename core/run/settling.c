@@ -42,12 +42,14 @@ static void run_rest(struct run *run)
 	run_set_state(run, RUN_WAITING);
 	if (wake && wake - now > LONG_WAIT_US) {
 		run_drop_cell(run);
+		run_maybe_doze(run);
 	} else if (run->list == LIST_NONE) {
 		run_move(run, LIST_RESIDENT);
 		while (engine->residents_count > engine->options.resident_max) {
 			struct run *oldest = TAILQ_FIRST(&engine->residents);
 			run_move(oldest, LIST_NONE);
 			run_drop_cell(oldest);
+			run_maybe_doze(oldest);
 		}
 	}
 	engine_schedule(engine);
@@ -116,7 +118,10 @@ static void settle(struct run *run, int64_t delay_us)
 void run_settle(struct run *run)
 {
 	run_unsettle(run);
-	settle(run, LOOK_FIRST_US);
+	if (run->cell)
+		settle(run, LOOK_FIRST_US);
+	else
+		run_maybe_doze(run);
 }
 
 void settling_on_timer(void *arg)

@@ -235,6 +235,7 @@ static void start_on_written(struct store_tx *tx, int code, void *arg)
 		return;
 	}
 	if (code) {
+		engine->adopt_own = true; /* the row may be there all the same */
 		code = err_set(&start->e, ERR_STORE, "%s", store_tx_error(tx));
 		store_tx_free(tx);
 		start_finish(start, code, NULL, false);

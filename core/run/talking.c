@@ -1,5 +1,5 @@
 /* What the outside says to runs: signals, decisions, events. */
-#include "run/run_internal.h"
+#include "run/hints.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +55,15 @@ static bool signal_is_known(const struct telling *telling, const struct store_re
 	       json_is_stored(telling->body, r, 2);
 }
 
+/* Of a run in memory exactly the waits for this signal look; any other is woken, wherever it is. */
+static void signal_told(struct engine *engine, const char *tenant, const char *run, const char *name, const struct store_result *owner)
+{
+	if (engine_find_run(engine, str_of(tenant), str_of(run)))
+		waits_check(engine, "signal", name);
+	else if (owner->rows)
+		hint(engine, store_text(owner, 0, 0), tenant, "wake", run);
+}
+
 static void signal_on_written(struct store_tx *tx, int code, void *arg)
 {
 	struct telling *telling = arg;
@@ -72,7 +81,7 @@ static void signal_on_written(struct store_tx *tx, int code, void *arg)
 		json_put(result, "repeated", json_boolean(store_tx_result(tx, 0)->changed == 0));
 	snprintf(name, sizeof name, "%s/%s", telling->target, telling->name);
 	if (code == 0)
-		waits_check(telling->engine, "signal", name);
+		signal_told(telling->engine, telling->tenant, telling->target, name, store_tx_result(tx, 2));
 	telling_finish(telling, code, result, code ? store_tx_error(tx) : NULL);
 	store_tx_free(tx);
 }
@@ -92,6 +101,7 @@ static void signal_on_looked(struct store_tx *tx, int code, void *arg)
 		store_tx_add(write, STATEMENT_signal_insert, STORE_ANY, "tttji", telling->id, telling->target, telling->name, telling->body,
 		             clock_now_us(telling->engine->options.clock));
 		store_tx_add(write, STATEMENT_signal_known, STORE_ANY, "t", telling->id);
+		store_tx_add(write, STATEMENT_run_owner, STORE_ANY, "t", telling->target);
 		store_submit_write(write, signal_on_written, telling);
 	}
 	store_tx_free(tx);
@@ -139,7 +149,7 @@ static void decision_on_written(struct store_tx *tx, int code, void *arg)
 		json_put_text(result, "id", telling->target);
 		json_put_text(result, "status", telling->name);
 		if (code == 0)
-			waits_check(telling->engine, "approval", telling->target);
+			hint_wake_all(telling->engine, telling->tenant, store_tx_result(tx, 1));
 		telling_finish(telling, code, result, code ? store_tx_error(tx) : NULL);
 	}
 	store_tx_free(tx);
@@ -154,17 +164,44 @@ void engine_decide_approval(struct engine *engine, struct str tenant, struct str
 	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
 	store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "tttti", telling->target, decision, note_text, by_text,
 	             clock_now_us(engine->options.clock));
+	store_tx_add(tx, STATEMENT_approval_asker, STORE_ANY, "t", telling->target);
 	free(note_text);
 	free(by_text);
 	store_submit_write(tx, decision_on_written, telling);
 }
 
+struct told {
+	struct engine *engine;
+	char *tenant, *run;
+};
+
+static void outcome_on_owner(struct store_tx *tx, int code, void *arg)
+{
+	struct told *told = arg;
+	if (code == 0 && store_tx_result(tx, 0)->rows) /* else the sweep finds it */
+		hint(told->engine, store_text(store_tx_result(tx, 0), 0, 0), told->tenant, "wake", told->run);
+	store_tx_free(tx);
+	free(told->tenant);
+	free(told->run);
+	free(told);
+}
+
 void engine_outcome_decided(struct engine *engine, struct str tenant, struct str run, int64_t effect)
 {
 	char name[EFFECT_KEY_SIZE];
-	(void)tenant;
 	snprintf(name, sizeof name, "%.*s/%lld", STR_ARG(run), (long long)effect);
-	waits_check(engine, "outcome", name);
+	if (engine_find_run(engine, tenant, run)) {
+		waits_check(engine, "outcome", name);
+		return;
+	}
+	/* whose it is was not read: its owner is asked for, then told */
+	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
+	struct told *told = mem_alloc(sizeof *told);
+	told->engine = engine;
+	told->tenant = mem_copy(tenant);
+	told->run = mem_copy(run);
+	store_tx_add(tx, STATEMENT_run_owner, STORE_ANY, "t", told->run);
+	store_submit_read(tx, outcome_on_owner, told);
 }
 
 /* ---- events ---- */

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECKED_PER_SWEEP 200   /* reads for what another process may have decided: bounded, however many wait */
-
 /* ---- the heap of deadlines ---- */
 
 static void heap_put(struct engine *engine, size_t at, struct wait *wait)
@@ -50,7 +48,7 @@ static void timer_rearm(struct engine *engine)
 		return;
 	}
 	int64_t left = engine->timers[0]->wake_at_us - clock_now_us(engine->options.clock);
-	int64_t most = 3600LL * 1000000; /* look again each hour at the latest: wall clocks are set */
+	int64_t most = 60LL * 1000000; /* look again each minute at the latest: wall clocks are set */
 	timer_start_us(&engine->timer, left < 0 ? 0 : left > most ? most : left);
 }
 
@@ -299,6 +297,9 @@ static void look_on_read(struct store_tx *tx, int code, void *arg)
 			wait_check(wait);
 		else if (wait && wait->due && !wait->resolving && !run->over)
 			wait_expire(wait);
+		HASH_FIND_STR(look->engine->runs, look->run, run);
+		if (run)
+			run_maybe_doze(run);
 	}
 	engine_maybe_jump(look->engine);
 	engine_maybe_drained(look->engine);
@@ -368,40 +369,6 @@ static void wait_expire(struct wait *wait)
 		ok = json_null();
 	}
 	wait_resolve(wait, ok, tx);
-}
-
-static void key_check(struct wait_key *key)
-{
-	struct wait *wait, *later;
-	for (wait = TAILQ_FIRST(&key->waits); wait; wait = later) {
-		later = TAILQ_NEXT(wait, named);
-		wait_check(wait);
-	}
-}
-
-void waits_check_signals(struct engine *engine)
-{
-	struct wait_key *key, *next;
-	HASH_ITER(hh, engine->waits, key, next)
-		if (strncmp(key->text, "signal\n", 7) == 0)
-			key_check(key);
-}
-
-void waits_check_some(struct engine *engine)
-{
-	size_t at = 0, left = CHECKED_PER_SWEEP;
-	struct wait_key *key, *next;
-	HASH_ITER(hh, engine->waits, key, next) {
-		if (strncmp(key->text, "approval\n", 9) != 0 && strncmp(key->text, "child\n", 6) != 0 && strncmp(key->text, "outcome\n", 8) != 0)
-			continue;
-		if (at++ < engine->checked)
-			continue;
-		if (left-- == 0)
-			return;
-		engine->checked = at;
-		key_check(key);
-	}
-	engine->checked = 0;
 }
 
 static void wait_due(struct wait *wait)

@@ -54,10 +54,12 @@ void engine_unwatch(struct run_watcher *watcher)
 {
 	if (!watcher)
 		return;
-	if (watcher->run)
+	if (watcher->run) {
 		TAILQ_REMOVE(&watcher->run->watchers, watcher, link);
-	else if (watcher->lonely)
+		run_may_be_drowsy(watcher->run);
+	} else if (watcher->lonely) {
 		TAILQ_REMOVE(&watcher->engine->lonely, watcher, link);
+	}
 	free(watcher);
 }
 

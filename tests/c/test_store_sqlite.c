@@ -357,7 +357,7 @@ static bool may_scan(const char *name, const char *step)
 {
 	static const char *const names[] = {
 		"run_agents", "bundle_manifests",    /* a thousand at most; a few rows */
-		"run_owners", "events_waiting", "deliveries_retrying",    /* a partial index, all of it wanted */
+		"runs_count", "events_waiting", "deliveries_retrying",    /* a partial index, all of it wanted */
 		"run_agents", "bundle_manifests",  /* names for an error text, of a bounded look at the newest */
 		"bundles_sweep", "retention_events", /* a few rows, once an hour; the oldest events, so many */
 		"runs_unowned", "runs_unfinished",                                              /* their own bounded selection, to count it */

@@ -52,7 +52,7 @@ WHERE tenant_id = $tenant AND status IN ('queued', 'running', 'waiting') AND id 
     SELECT $1::text COLLATE "C"
     UNION SELECT child.id FROM runs child JOIN tree ON child.parent = tree.id WHERE child.tenant_id = $tenant)
   SELECT id FROM tree)
-RETURNING id;
+RETURNING id, owner, agent, capability;
 
 -- name: tree_approvals_withdraw
 -- scope: tenant
@@ -74,18 +74,6 @@ WHERE tenant_id = $tenant AND run IN (
     SELECT $1::text COLLATE "C"
     UNION SELECT child.id FROM runs child JOIN tree ON child.parent = tree.id WHERE child.tenant_id = $tenant)
   SELECT tree.id FROM tree JOIN runs ON runs.tenant_id = $tenant AND runs.id = tree.id WHERE runs.status = 'cancelled');
-
--- name: run_owners
--- scope: tenant
--- params:
-SELECT DISTINCT owner FROM runs WHERE tenant_id = $tenant AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT 1000;
-
--- name: runs_take_over
--- scope: tenant
--- params: owner:text previous:text
-UPDATE runs SET owner = $1, fence = fence + 1
-WHERE tenant_id = $tenant AND owner = $2 AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting')
-RETURNING id;
 
 -- name: journal_insert
 -- scope: tenant
@@ -135,17 +123,6 @@ WITH number AS (
 INSERT INTO signals (tenant_id, seq, id, run, name, payload, at)
 SELECT $tenant, number.last, $1, $2, $3, $4, $5 FROM number
 ON CONFLICT (tenant_id, id) DO NOTHING;
-
--- name: signals_last
--- scope: tenant
--- params:
-SELECT coalesce(max(seq), 0) FROM signals WHERE tenant_id = $tenant;
-
--- name: signals_after
--- scope: tenant
--- params: seq:int
--- What came since a sweep looked last: other processes put signals into the store without telling this one.
-SELECT seq, run, name FROM signals WHERE tenant_id = $tenant AND seq > $1 ORDER BY seq LIMIT 1000;
 
 -- name: signal_known
 -- scope: tenant
@@ -198,11 +175,6 @@ INSERT INTO bundles (tenant_id, digest, files, manifest, created_at) VALUES ($te
 -- params: digest:text
 SELECT files, manifest FROM bundles WHERE tenant_id = $tenant AND digest = $1;
 
--- name: runs_owned
--- scope: tenant
--- params: owner:text
--- Unfinished runs of one owner: what a host that lost sight of some takes up again.
-SELECT id FROM runs WHERE tenant_id = $tenant AND owner = $1 AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') ORDER BY id LIMIT 1000000;
 
 -- name: bundle_of_run
 -- scope: tenant

@@ -50,7 +50,7 @@ WHERE status IN ('queued', 'running', 'waiting') AND id IN (
   WITH RECURSIVE tree (id) AS (
     SELECT ?1 UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id)
   SELECT id FROM tree)
-RETURNING id;
+RETURNING id, owner, agent, capability;
 
 -- name: tree_approvals_withdraw
 -- scope: tenant
@@ -70,18 +70,6 @@ WHERE run IN (
   WITH RECURSIVE tree (id) AS (
     SELECT ?1 UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id)
   SELECT tree.id FROM tree JOIN runs ON runs.id = tree.id WHERE runs.status = 'cancelled');
-
--- name: run_owners
--- scope: tenant
--- params:
-SELECT DISTINCT owner FROM runs WHERE ended_at IS NULL AND status IN ('queued', 'running', 'waiting') LIMIT 1000;
-
--- name: runs_take_over
--- scope: tenant
--- params: owner previous
-UPDATE runs SET owner = ?1, fence = fence + 1
-WHERE owner = ?2 AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting')
-RETURNING id;
 
 -- name: journal_insert
 -- scope: tenant
@@ -123,17 +111,6 @@ DELETE FROM waits WHERE run = ?1;
 -- scope: tenant
 -- params: id run name payload at
 INSERT INTO signals (id, run, name, payload, at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING;
-
--- name: signals_last
--- scope: tenant
--- params:
-SELECT coalesce(max(seq), 0) FROM signals;
-
--- name: signals_after
--- scope: tenant
--- params: seq
--- What came since a sweep looked last: other processes put signals into the store without telling this one.
-SELECT seq, run, name FROM signals WHERE seq > ?1 ORDER BY seq LIMIT 1000;
 
 -- name: signal_known
 -- scope: tenant
@@ -186,11 +163,6 @@ INSERT INTO bundles (digest, files, manifest, created_at) VALUES (?1, ?2, ?3, ?4
 -- params: digest
 SELECT files, manifest FROM bundles WHERE digest = ?1;
 
--- name: runs_owned
--- scope: tenant
--- params: owner
--- Unfinished runs of one owner: what a host that lost sight of some takes up again.
-SELECT id FROM runs WHERE owner = ?1 AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting') ORDER BY id LIMIT 1000000;
 
 -- name: bundle_of_run
 -- scope: tenant
