@@ -85,7 +85,7 @@ WHERE tenant_id = $tenant AND wake_at IS NOT NULL AND (wake_at, run, effect) > (
 -- scope: tenant
 -- params: owner:text run:text effect:int limit:int now:int
 -- purpose: of the next `limit` waits behind a position those of one owner that have ended although nobody told it
-SELECT DISTINCT slice.run FROM (
+SELECT slice.run FROM (
   SELECT run, effect, kind, name, wake_at FROM waits WHERE tenant_id = $tenant AND (run, effect) > ($2, $3) ORDER BY run, effect LIMIT $4) AS slice
 JOIN runs ON runs.tenant_id = $tenant AND runs.id = slice.run
 WHERE runs.owner = $1 AND runs.ended_at IS NULL AND (
