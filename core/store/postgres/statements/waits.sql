@@ -128,7 +128,7 @@ SELECT 1::bigint FROM worker_mail WHERE worker IN ($1, '*') LIMIT 1;
 -- name: mail_take
 -- scope: platform
 -- params: worker:text limit:int
--- purpose: the oldest mail, which is gone then
+-- purpose: some of the mail, which is gone then
 DELETE FROM worker_mail
 WHERE seq IN (SELECT seq FROM worker_mail WHERE worker IN ($1, '*') ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING tenant, kind, name;

@@ -127,9 +127,9 @@ SELECT 1 FROM worker_mail WHERE worker IN (?1, '*') LIMIT 1;
 -- name: mail_take
 -- scope: platform
 -- params: worker:text limit:int
--- purpose: the oldest mail, which is gone then
+-- purpose: some of the mail, which is gone then
 DELETE FROM worker_mail
-WHERE seq IN (SELECT seq FROM worker_mail WHERE worker IN (?1, '*') ORDER BY seq LIMIT ?2)
+WHERE seq IN (SELECT seq FROM worker_mail WHERE worker IN (?1, '*') LIMIT ?2)
 RETURNING tenant, kind, name;
 
 -- name: mail_forget
