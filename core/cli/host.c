@@ -181,6 +181,13 @@ teardown_bus(struct host *h)
 	bus_free(h->bus);
 }
 
+static void
+host_on_hint(void *arg, struct str text)
+{
+	struct host *h = arg;
+	engine_hint_received(h->engine, text);
+}
+
 static int
 setup_engine(struct host *h, struct errbuf *e)
 {
@@ -199,9 +206,15 @@ setup_engine(struct host *h, struct errbuf *e)
 		.children_max = s->limit_children,
 		.runs_per_tenant_max = s->limit_runs_per_tenant, .workers = (size_t)s->workers, .retention = s->retention,
 	};
+	if (h->bus) {
+		options.send_hint = bus_send_hint;
+		options.send_hint_arg = h->bus;
+	}
 	int code = engine_new(&options, &h->engine, e);
-	if (code == 0 && h->bus)
+	if (code == 0 && h->bus) {
+		bus_on_hints(h->bus, host_on_hint, h);
 		bus_attach(h->bus, h->engine);
+	}
 	return code;
 }
 

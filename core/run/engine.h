@@ -119,7 +119,6 @@ void engine_recover(struct engine *engine);
 void engine_measure(struct engine *engine);
 /* What another worker's send_hint was given for this one. */
 void engine_hint_received(struct engine *engine, struct str text);
-const char *engine_owner(const struct engine *engine);   /* this worker's id, borrowed */
 /* Is the lease held (store_lease)? When it is not, send nothing outside. Ends the process with ENGINE_EXIT_FENCED when it is lost. */
 bool engine_is_held(struct engine *engine);
 #define ENGINE_EXIT_FENCED 4         /* somebody else has this worker's runs */

@@ -77,7 +77,7 @@ void hint(struct engine *engine, struct str owner, const char *tenant, const cha
 	char *worker = mem_copy(owner);
 	struct buf text;
 	buf_init(&text, 1 << 20);
-	buf_addf(&text, "%s\n%s\n%s", kind, tenant, name);
+	buf_addf(&text, "%s\t%s\t%s", kind, tenant, name); /* one line: the bus joins them */
 	const struct engine_options *options = &engine->options;
 	if (!options->send_hint || !options->send_hint(options->send_hint_arg, worker, buf_text(&text)))
 		store_submit_write(mail_new(engine, worker, tenant, kind, name), mail_on_put, NULL);
@@ -97,25 +97,18 @@ void hint_wake_all(struct engine *engine, const char *tenant, const struct store
 void hint_hand_over(struct engine *engine)
 {
 	struct errbuf e;
-	const struct engine_options *options = &engine->options;
-	struct buf text;
-	buf_init(&text, 1 << 10);
-	buf_addf(&text, "lost\n\n%s", engine->owner);
 	struct store_tx *tx = mail_new(engine, HINT_ANY_WORKER, "", "lost", engine->owner);
-	if (options->send_hint)
-		(void)options->send_hint(options->send_hint_arg, HINT_ANY_WORKER, buf_text(&text));
 	if (store_write_now(tx, &e)) /* then the others find out by themselves, some seconds later */
 		log_event(LOG_WARN, "hint.lost", "error", e.text, NULL);
 	store_tx_free(tx);
-	buf_free(&text);
 }
 
 /* ---- from others ---- */
 
 void engine_hint_received(struct engine *engine, struct str text)
 {
-	const char *first = text.n ? memchr(text.p, '\n', text.n) : NULL;
-	const char *second = first ? memchr(first + 1, '\n', text.n - (size_t)(first + 1 - text.p)) : NULL;
+	const char *first = text.n ? memchr(text.p, '\t', text.n) : NULL;
+	const char *second = first ? memchr(first + 1, '\t', text.n - (size_t)(first + 1 - text.p)) : NULL;
 	if (!second)
 		return;
 	struct str kind = { text.p, (size_t)(first - text.p) }, tenant = { first + 1, (size_t)(second - first - 1) };
@@ -124,10 +117,6 @@ void engine_hint_received(struct engine *engine, struct str text)
 	free(name);
 }
 
-const char *engine_owner(const struct engine *engine)
-{
-	return engine->owner;
-}
 
 static void mail_on_taken(struct store_tx *tx, int code, void *arg)
 {
