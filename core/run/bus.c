@@ -1,5 +1,5 @@
 /*
- * Channels: perigee:worker:OWNER (hints, one a line) and perigee:emitted (tenants with new events, one a line). What is said in one turn of the loop goes out as
+ * Channels: perigee:worker:OWNER (hints, one a line; OWNER may be *: all of them) and perigee:emitted (tenants with new events, one a line). What is said in one turn of the loop goes out as
  * one message at its end. Publishing is fire and forget: who is not reached looks at the store by himself.
  */
 #include "run/bus.h"
@@ -12,6 +12,7 @@
 
 #define MESSAGE_BYTES (256u << 10)      /* of one turn and one channel; the rest is found by looking */
 #define EMITTED "perigee:emitted"
+#define ANY_WORKER "perigee:worker:*"   /* no pattern: the channel of hints for whoever looks first, worker "*" */
 
 struct message {                        /* to go out at the end of the turn */
 	char *channel;
@@ -95,8 +96,7 @@ bool bus_send_hint(void *arg, const char *worker, const char *text)
 	struct buf channel;
 	bool said;
 
-	/* "*" is whoever looks first: nobody's channel */
-	if (!redis_is_up(bus->redis) || strchr(text, '\n') || strcmp(worker, "*") == 0)
+	if (!redis_is_up(bus->redis) || strchr(text, '\n'))
 		return false;
 	buf_init(&channel, 200);
 	buf_addf(&channel, "perigee:worker:%s", worker);
@@ -205,6 +205,7 @@ void bus_attach(struct bus *bus, struct engine *engine)
 	buf_init(&channel, 200);
 	buf_addf(&channel, "perigee:worker:%s", engine_owner(engine));
 	redis_subscribe(bus->redis, buf_text(&channel), on_hints, bus);
+	redis_subscribe(bus->redis, ANY_WORKER, on_hints, bus);
 	redis_subscribe(bus->redis, EMITTED, on_tenants, bus);
 	buf_free(&channel);
 }

@@ -28,7 +28,7 @@ void bus_free(struct bus *bus);
 void bus_on_events(struct bus *bus, void (*fn)(void *arg, const char *tenant), void *arg);
 /* One listener for hints that other workers send to this one. Anybody who can publish in Redis can send one: text from outside. */
 void bus_on_hints(struct bus *bus, void (*fn)(void *arg, struct str hint), void *arg);
-/* A hint for the engine of another worker; one message for all that are sent in a turn of the loop. False: not possible now, the hint goes another way. */
+/* A hint for the engine of another worker ("*": of each); one message for all that are sent in a turn of the loop. False: not possible now, the hint goes another way. */
 bool bus_send_hint(void *bus, const char *worker, const char *text);
 enum bus_redis { BUS_REDIS_OFF, BUS_REDIS_UP, BUS_REDIS_DOWN };
 enum bus_redis bus_redis(const struct bus *bus);

@@ -9,7 +9,7 @@ local schema = require("perigee.schema")
 local declaration = {}
 
 local SUBSCRIPTION_KEYS = { "capability", "retries", "ordered" }
-local RETRIES_MAX = 100
+local RETRIES_MAX = 100 -- an error message says it too
 local AGENT_KEYS = { "title", "backup", "kinds", "capabilities", "on", "schedule", "accepts" }
 local CAPABILITY_KEYS = { "title", "input", "output", "run" }
 local KIND_KEYS = { "title", "index", "schema" }
@@ -152,8 +152,10 @@ function Reader:subscription(path, declared, capabilities)
   declared = self:table(path, declared, SUBSCRIPTION_KEYS)
   self:target(path .. ".capability", declared.capability, capabilities)
   local retries, ordered = declared.retries, declared.ordered
-  if retries ~= nil and (type(retries) ~= "number" or retries % 1 ~= 0 or retries < 0 or retries > RETRIES_MAX) then
-    self:problem(path .. ".retries", "must be a whole number from 0 to " .. RETRIES_MAX .. ", got " .. check.describe(retries))
+  local whole = type(retries) == "number" and retries % 1 == 0
+  if retries ~= nil and not (whole and retries >= 0 and retries <= RETRIES_MAX) then
+    local got = check.describe(retries)
+    self:problem(path .. ".retries", "must be a whole number from 0 to 100, got " .. got)
     retries = nil
   end
   if ordered ~= nil and type(ordered) ~= "boolean" then

@@ -7,9 +7,10 @@ local effects = require("perigee.effects")
 local events = {}
 
 ---Emit an event; it is stored with the run's next commit and dispatched to every subscriber.
+---Events of one key (without it: of one subject) reach a capability one after the other.
 ---@param kind string the type: "deal.qualified"
 ---@param data? table
----@param options? { subject?: string, id?: string, key?: string } an id given twice is one event; events of one key (else of one subject) reach a capability in their order
+---@param options? { subject?: string, id?: string, key?: string } an id given twice is one event
 ---@return string id
 function events.emit(kind, data, options)
   check.name("events.emit", "type", kind)

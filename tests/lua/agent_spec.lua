@@ -106,6 +106,18 @@ describe("agent", function()
       { capabilities = read, on = { ["email.received"] = "raed" } },
       'on["email.received"]: unknown capability "raed"',
     },
+    ["on with an unknown capability in a table"] = {
+      { capabilities = read, on = { ["email.received"] = { capability = "raed" } } },
+      'on["email.received"].capability: unknown capability "raed"',
+    },
+    ["on with an unknown key"] = {
+      { capabilities = read, on = { ["email.received"] = { capability = "read", retry = 1 } } },
+      'on["email.received"]: unknown key "retry"',
+    },
+    ["on with half a retry"] = {
+      { capabilities = read, on = { ["email.received"] = { capability = "read", retries = 0.5 } } },
+      'on["email.received"].retries: must be a whole number from 0 to 100, got 0.5',
+    },
     ["on with a bad event"] = {
       { capabilities = read, on = { Email = "read" } },
       'an event type looks like "email.received", got "Email"',

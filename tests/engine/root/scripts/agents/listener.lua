@@ -39,7 +39,7 @@ return agent "listener" {
     },
     overlap = {
       input = { key = "string", n = "integer" },
-      run = function(input)
+      run = function()
         time.sleep(50)
         return {}
       end,
