@@ -8,6 +8,7 @@
 #include "run/hints.h"
 
 #define TIMEOUT_MS_MAX "4102444800000"          /* to the year 2100 */
+#define SPAWN_INPUT_MAX (8u << 20)
 #define NAME_SCHEMA "{\"type\":\"string\",\"minLength\":1,\"maxLength\":100}"
 #define TEXT_SCHEMA "{\"type\":[\"string\",\"null\"],\"maxLength\":100000}"
 
@@ -172,8 +173,23 @@ static void spawn_go(struct effect *effect)
 	effect_apply(effect, ok);
 }
 
+/* As long as a request may be: with what START says besides, it still fits into a frame of the child's cell. */
+static bool input_is_too_large(const json_t *input)
+{
+	struct buf text;
+	buf_init(&text, SPAWN_INPUT_MAX);
+	json_write(&text, input);
+	bool full = text.full;
+	buf_free(&text);
+	return full;
+}
+
 void effect_begin_run_spawn(struct effect *effect)
 {
+	if (input_is_too_large(json_member(effect->args, "input"))) {
+		effect_fail(effect, "run.too_large", "run.spawn: input: at most 8 MiB of JSON; put the rest into records and name them", NULL);
+		return;
+	}
 	struct errbuf e;
 	json_t *errors = json_array();
 	struct child_state *child = effect->state = mem_alloc(sizeof *child);

@@ -1,4 +1,5 @@
--- Requests to other hosts. What may be asked is the operator's list (`egress` in perigee.lua); an HTTP status is an answer, not an error.
+-- Requests to other hosts. What may be asked is the operator's list (`egress` in perigee.lua).
+-- An HTTP status is an answer, not an error.
 
 local check = require("perigee.check")
 local effects = require("perigee.effects")
@@ -81,7 +82,8 @@ local function ask(who, request)
 end
 
 ---Ask another host and wait for its answer. Raises http.refused, http.unreachable, http.tls,
----http.timeout, http.cut, http.protocol, http.too_large; `unknown = true` in the error says that the other side may have acted.
+---http.timeout, http.cut, http.protocol, http.too_large;
+---`unknown = true` in the error says that the other side may have acted.
 ---@param request perigee.HttpRequest
 ---@return perigee.HttpResponse
 function http.request(request)

@@ -172,6 +172,21 @@ def answers_and_requests_have_limits_to_the_byte():
 
 
 @test
+def a_value_over_its_limit_is_an_error_that_the_script_catches():
+    """JSON around the text of `size` bytes: {"text":"…"} has eleven more."""
+    for what, limit, code in (("put", MIB, "records.too_large"), ("emit", MIB, "events.too_large"), ("spawn", 8 * MIB, "run.too_large")):
+        for size, good in ((limit - 12, True), (limit - 11, True), (limit - 10, False)):
+            run = host.run("try", {"what": what, "size": size}, agent="sizes")
+            equal((run["output"]["ok"], run["output"].get("code")), (good, None if good else code), (what, size))
+            if not good:
+                journal = host.get("/v1/runs/%s/journal" % run["id"]).json["items"]
+                equal([i["outcome"]["error"]["code"] for i in journal], [code], "it is in the journal")
+    for what in ("put", "emit", "spawn"):
+        for size in (16 * MIB - 300, 16 * MIB, 17 * MIB): # around what the channel takes
+            equal(host.run("try", {"what": what, "size": size}, agent="sizes")["output"]["ok"], False)
+
+
+@test
 def many_at_once_each_get_their_own():
     names = [fresh() for _ in range(60)]
     run = host.run("several", {"requests": [{"url": upstream.url("/slow/%s?ms=100" % n)} for n in names]}, agent="caller", wait=30)
