@@ -360,6 +360,8 @@ static void on_ended(void *arg, const struct cell_end *end)
 	run->cpu_us += end->cpu_us;
 	engine->active--;
 	metric_set(engine->runs_active, (double)engine->active, NULL);
+	/* Blocked in its read when somebody killed it: no script is to blame for that. */
+	bool rested = run->list == LIST_RESIDENT && end->signal == SIGKILL;
 	if (run->list == LIST_RESIDENT)
 		run_move(run, LIST_NONE);
 	run_count(run);
@@ -368,7 +370,7 @@ static void on_ended(void *arg, const struct cell_end *end)
 		finish_said(run);
 	} else {
 		run_drop_cell(run); /* forgets what it had issued */
-		if (end->reason == CELL_LOST || end->reason == CELL_UNFORKED) {
+		if (end->reason == CELL_LOST || end->reason == CELL_UNFORKED || (rested && end->reason != CELL_WALL)) {
 			run_set_state(run, RUN_RUNNING);
 			run_pump(run);
 		} else if (end->reason == CELL_PROTOCOL) {

@@ -285,6 +285,25 @@ def a_cell_that_is_killed_now_and_then_fails_no_run_that_gets_on():
 
 
 @test
+def a_cell_that_is_killed_while_it_only_waits_is_no_fault_of_its_script():
+    run = start("stages", {"id": "resting", "times": 1})
+    killed = set()
+    host.until(lambda: host.get("/v1/records/note/resting-1").status, 200, 10)
+    until = time.monotonic() + 20
+    while len(killed) < 4:                      # two strikes with no outcome in between would fail it
+        host.until(lambda: host.status(run), "waiting", 10)
+        time.sleep(0.4)                         # blocked for longer than the host takes to see it
+        cells = {cell for stem in host.processes("perigee-stem") for cell in harness.children_of(stem)} - killed
+        for cell in cells:
+            os.kill(cell, signal.SIGKILL)
+        killed |= cells
+        true(time.monotonic() < until, "no further cell: it is %s" % host.status(run))
+    host.say(run, "on", 1)
+    ended = host.wait_run(run, "succeeded", "failed")
+    equal((ended["status"], ended["output"]), ("succeeded", {"n": 1}), str(ended["error"]))
+
+
+@test
 def a_cell_program_that_is_gone_costs_nothing_and_is_waited_for():
     folder = tempfile.mkdtemp(prefix="perigee-program-")
     for name in ("perigee", "perigee-cell"):
