@@ -99,6 +99,8 @@ static bool send_event(struct stream *stream, const char *type, const char *id, 
 		follow(stream, json_member_str(data, "continued_as"));
 		id = "";
 	}
+	if (!engine_is_held(stream->api->options.engine))
+		return false; /* another worker may have the run: the client comes back, to whoever has it */
 	if (read_position(str_of(id), &at)) {
 		if (compare(at, stream->last) <= 0)
 			return true;
@@ -412,6 +414,8 @@ static enum flow_result step_rest(struct flow *flow)
 {
 	struct stream *stream = flow->owner;
 
+	if (!engine_is_held(stream->api->options.engine))
+		return flow_fail(flow, ERR_UNAVAILABLE, "this worker's lease is in doubt");
 	send_kept(stream);
 	stream->history_done = true;
 	if (stream->over && json_member(stream->final, "continued_as"))
@@ -436,7 +440,7 @@ static enum flow_result step_look(struct flow *flow)
 		(void)send_final(stream);
 		return FLOW_DONE;
 	}
-	if (!http_stream_write(stream->request, STR(": still here\n\n")))
+	if (!engine_is_held(stream->api->options.engine) || !http_stream_write(stream->request, STR(": still here\n\n")))
 		return flow_fail(flow, ERR_CANCELLED, "the client has gone");
 	runs_tx_get(fresh_tx(stream), str_of(stream->run));
 	return ask(stream);

@@ -275,10 +275,24 @@ teardown_host(struct worker *w)
 	host_close(&w->host);
 }
 
+/* Stopped for longer than its lease and started again: before anything else is done. */
+static struct store *leased;
+
+static void
+worker_on_continue(int signal)
+{
+	(void)signal;
+	if (leased && store_lease(leased) == STORE_LEASE_LOST)
+		_exit(ENGINE_EXIT_FENCED);
+}
+
 static int
 setup_signals(struct worker *w, struct errbuf *e)
 {
+	struct sigaction on_continue = { .sa_handler = worker_on_continue, .sa_flags = SA_RESTART };
 	(void)e;
+	leased = w->host.store;
+	sigaction(SIGCONT, &on_continue, NULL);
 	watch_signal_init(&w->on_terminate, w->host.loop, SIGTERM, worker_on_terminate, w);
 	watch_signal_init(&w->on_hangup, w->host.loop, SIGHUP, worker_on_hangup, w);
 	watch_start(&w->on_terminate);
@@ -290,6 +304,8 @@ setup_signals(struct worker *w, struct errbuf *e)
 static void
 teardown_signals(struct worker *w)
 {
+	signal(SIGCONT, SIG_DFL);
+	leased = NULL;
 	timer_fini(&w->drain_timeout);
 	watch_fini(&w->on_terminate);
 	watch_fini(&w->on_hangup);
