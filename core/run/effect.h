@@ -3,7 +3,8 @@
  *
  * The engine checks the arguments against the schema, then calls `begin`. A handler ends with exactly one of effect_reply (reads; outcome journalled lazily),
  * effect_apply (writes: the operations that it added to effect->tx and the journal row are one transaction), effect_wait (what ends it is a row),
- * effect_fail (an outcome too: the script may catch it), now or later in the loop's thread. When the transaction of an effect_apply meets
+ * effect_fail (an outcome too: the script may catch it; "store.failed" is none: the run is put by and starts again from its journal), now or later in the loop's
+ * thread. When the transaction of an effect_apply meets
  * ERR_CONFLICT in an operation of the handler, `begin` is called again (at most 8 times), then the effect fails with "records.conflict".
  *
  * An EFFECT_EXTERNAL begins with effect_intend: what came before and the intent are committed, then the engine calls `perform`, which ends with

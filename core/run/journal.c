@@ -129,6 +129,13 @@ void effect_fail(struct effect *effect, const char *code, const char *message, j
 		issued_finish(issued);
 		return;
 	}
+	if (strcmp(code, err_name(ERR_STORE)) == 0 && !effect->run->dry) {
+		/* The host's trouble, none of the script's: no outcome. The run starts again from its journal when the store is there. */
+		json_decref(more);
+		run_park(effect->run, message);
+		issued_finish(issued);
+		return;
+	}
 	issued_set_error(issued, code, message, more);
 	outcome_ready(issued, READY_REPLY);
 }

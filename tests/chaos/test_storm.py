@@ -383,5 +383,6 @@ if "postgres" in GIVEN["stores"]:
         storm("postgres")
 
 
-sys.argv = sys.argv[:1]
-main()
+if __name__ == "__main__":
+    sys.argv = sys.argv[:1]
+    main()
