@@ -6,7 +6,7 @@
 #   make test            every suite; last line `N passed, N failed`      SUITES="c http" for some of them
 #   make bench           what BENCHMARKS.md reports
 #   make bench-peers     other engines beside us on the same work (fetches them from npm)
-#   make chaos           the storm of tests/chaos in its long form: CHAOS_SECONDS (60) for each of CHAOS_SEEDS, each store
+#   make chaos           the storm of tests/chaos in its long form: CHAOS_SECONDS (60) for each of CHAOS_SEEDS, each store; a kill at each commit
 #   make lint            floors, luacheck, lengths, cppcheck, clang-tidy
 #   make asan            C units, HTTP and command line tests under AddressSanitizer and UBSan, in build/asan
 #   make fuzz            each tests/fuzz/fuzz_*.c for FUZZ_SECONDS (20), in build/fuzz
@@ -151,6 +151,7 @@ chaos: test-dependencies
 	@+$(MAKE) -s programs
 	@for seed in $(CHAOS_SEEDS); do echo "seed $$seed"; \
 		PERIGEE_BUILD=$(abspath $(BUILD)) tests/chaos/test_storm.py --loud --seed $$seed --seconds $(CHAOS_SECONDS) --runs $$(( $(CHAOS_SECONDS) * 15 )) || exit 1; done
+	@PERIGEE_BUILD=$(abspath $(BUILD)) tests/chaos/test_commits.py --every 1
 
 lint:
 	@tools/dependencies.sh build test lint
