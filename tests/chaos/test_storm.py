@@ -7,23 +7,25 @@ Short form (make test): some seconds for each store. Long form: make chaos. A se
 the programs' effects is up to the machine.
 
 What must hold afterwards: every run that was accepted has succeeded; every counter has exactly its sum; every mark is there, made once; every event was heard
-once; nothing waits, nothing is stuck.
+once; each request took effect once at the upstream, which honours keys; nothing waits, nothing is stuck, nothing failed that should not.
 """
 import json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "http"))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+sys.path.insert(0, os.path.join(HERE, "..", "fakes"))
 import harness
 from harness import Failure, equal, main, test, true
 from servers import Postgres, Redis
+from upstream import Upstream
 
 ROOT = os.path.join(HERE, "storm")
 COUNTERS = ["c%d" % i for i in range(6)]
 LEASE_SECONDS = 2
 SETTLE_SECONDS = 120
 CONFIG = """return {
-  %sdrain_timeout = "5s", limits = { runs_per_tenant = 100000 },
+  %sdrain_timeout = "5s", egress = { "%s" }, limits = { runs_per_tenant = 100000 },
   cell = { memory = "32MiB", cpu = "2s", wall = "20s", resident = 60 },
 }"""
 
@@ -53,16 +55,16 @@ def say(*what):
 # -- programs and what they must come to ------------------------------------------------------------------------------
 
 class Oracle:
-    def __init__(self):
-        self.counters, self.marks = {key: 0 for key in COUNTERS}, set()
+    def __init__(self, origin):
+        self.counters, self.marks, self.requests, self.origin = {key: 0 for key in COUNTERS}, set(), set(), origin
 
 
-def steps_of(chance, oracle, prefix, depth=0):
-    """A random list of steps; the oracle learns what each must leave behind."""
+def steps_of(chance, oracle, prefix, depth=0, branch=False):
+    """A random list of steps; the oracle learns what each must leave behind. branch: of a run that has others, so it cannot continue as a new one."""
     made = []
     for i in range(chance.randint(1, 6 if depth == 0 else 3)):
         at = "%s.%d" % (prefix, i)
-        kinds = ["add", "mark", "mark", "sleep", "signal", "event", "fails"] + (["child", "all"] if depth < 3 else [])
+        kinds = ["add", "mark", "mark", "sleep", "signal", "event", "fails", "http", "http"] + (["child", "all", "handoff"] if depth < 3 else [])
         kind = chance.choice(kinds)
         step = {"op": kind}
         if kind == "add":
@@ -75,11 +77,16 @@ def steps_of(chance, oracle, prefix, depth=0):
             step["ms"] = chance.choice([0, 1, 20, 150, 600])
         elif kind == "signal":
             step["name"] = "s" + at
-        elif kind == "child":
+        elif kind == "http":
+            oracle.requests.add("h" + at)
+            step["url"] = oracle.origin + chance.choice(["/do/h%s", "/do/h%s", "/slow/h%s?ms=300", "/cut-once/h%s"]) % at
+        elif kind in ("child", "handoff"):
             step["steps"] = steps_of(chance, oracle, at, depth + 1)
         else:
-            step["branches"] = [steps_of(chance, oracle, "%s.b%d" % (at, n), depth + 1) for n in range(chance.randint(1, 3))]
+            step["branches"] = [steps_of(chance, oracle, "%s.b%d" % (at, n), depth + 1, True) for n in range(chance.randint(1, 3))]
         made.append(step)
+    if depth < 3 and not branch and chance.random() < 0.2:
+        made.append({"op": "next", "steps": steps_of(chance, oracle, prefix + ".n", depth + 1)})
     return made
 
 
@@ -151,9 +158,10 @@ class Site:
     def __init__(self, kind):
         self.kind, self.folder = kind, tempfile.mkdtemp(prefix="perigee-storm-")
         self.postgres = self.redis = None
+        self.upstream = Upstream()
         self.hosts = []
         with open(os.path.join(self.folder, "perigee.lua"), "w") as f:
-            f.write(CONFIG % ('lease = "%ds", ' % LEASE_SECONDS if kind == "postgres" else ""))
+            f.write(CONFIG % ('lease = "%ds", ' % LEASE_SECONDS if kind == "postgres" else "", self.upstream.origin))
         if kind == "postgres":
             self.postgres, self.redis = Postgres().start(), Redis().start()
             self.store = self.postgres.database()
@@ -201,6 +209,7 @@ class Site:
         for server in (self.postgres, self.redis):
             if server:
                 server.stop()
+        self.upstream.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -264,6 +273,15 @@ def blow_postgres(site, chance):
     site.postgres.start()
 
 
+def blow_postgres_frozen(site, chance):
+    """The server and each of its processes stand still: connections stay open and say nothing."""
+    pids = [site.postgres.process.pid] + harness.children_of(site.postgres.process.pid)
+    for how, pause in ((signal.SIGSTOP, chance.uniform(0, 2)), (signal.SIGCONT, 0)):
+        for pid in pids:
+            one_of(chance, [pid], how)
+        time.sleep(pause)
+
+
 def blow_redis_flush(site, chance):
     site.redis.flush()
 
@@ -275,7 +293,7 @@ def blow_redis(site, chance):
 
 
 BLOWS = [blow_worker, blow_worker, blow_cell, blow_cell, blow_zygote, blow_stem, blow_host, blow_polite_end]
-BLOWS_POSTGRES = BLOWS + [blow_frozen_worker, blow_connections, blow_connections, blow_postgres, blow_redis_flush, blow_redis]
+BLOWS_POSTGRES = BLOWS + [blow_frozen_worker, blow_connections, blow_connections, blow_postgres, blow_postgres_frozen, blow_redis_flush, blow_redis]
 
 
 # -- the storm --------------------------------------------------------------------------------------------------------
@@ -338,14 +356,19 @@ def check_end(site, chance, oracle, started):
     equal(set(records(site, chance, "mark")), oracle.marks, "marks")
     for name, mark in records(site, chance, "mark").items():
         equal(mark["version"], 1, "mark %s was written again" % name)
+    failed = {run["capability"] for run in site.persist(chance, "GET", "/v1/runs?limit=200&status=failed")["items"]}
+    true(failed <= {"fails"}, "runs failed: %r" % failed)
+    equal([id for id in oracle.requests if site.upstream.done[id] != 1], [], "requests that took effect more or less than once")
+    equal(set(site.upstream.done), oracle.requests, "requests")
     got = {key: record["body"]["n"] for key, record in records(site, chance, "counter").items()}
     equal({key: got.get(key, 0) for key in COUNTERS}, oracle.counters, "counters")
 
 
 def storm(kind):
     seed = int(GIVEN["seed"])
-    chance, blows, oracle, started, faults = random.Random(seed), random.Random(seed + 1), Oracle(), {}, []
+    chance, blows, started, faults = random.Random(seed), random.Random(seed + 1), {}, []
     site = Site(kind)
+    oracle = Oracle(site.upstream.origin)
     try:
         until = time.monotonic() + float(GIVEN["seconds"])
         client = threading.Thread(target=start_runs, args=(site, chance, oracle, int(GIVEN["runs"]), until, started, faults), daemon=True)

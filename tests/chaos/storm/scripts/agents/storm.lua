@@ -1,6 +1,8 @@
 -- An interpreter of random programs (tests/chaos/test_storm.py makes them): whatever is killed meanwhile, each operation counts once.
 local agent = require "perigee.agent"
 local events = require "perigee.events"
+local handoff = require "perigee.handoff"
+local http = require "perigee.http"
 local records = require "perigee.records"
 local run = require "perigee.run"
 local time = require "perigee.time"
@@ -55,6 +57,18 @@ local operations = {
     local heard = run.await(step.name, { timeout_ms = 300000 })
     assert(heard and heard.payload.of == step.name, "a signal was lost")
   end,
+  http = function(step)
+    local answer = http.request { method = "POST", url = step.url, class = "keyed", body = "x" }
+    assert(answer.status == 200, "the upstream answered " .. answer.status)
+  end,
+  handoff = function(step)
+    local reply = handoff.send { type = "storm.do", version = 1, payload = { steps = step.steps } }:wait()
+    assert(reply, "a hand-off was lost")
+  end,
+  -- The last of its list: the run ends, its next one does the rest.
+  next = function(step)
+    run.continue_as_new { steps = step.steps }
+  end,
   event = function(step)
     events.emit("storm.tick", { id = step.id }, { id = step.id })
   end,
@@ -99,4 +113,5 @@ return agent "storm" {
     },
   },
   on = { ["storm.tick"] = "tick" },
+  accepts = { ["storm.do"] = { version = 1, capability = "program", schema = { steps = "any" } } },
 }
