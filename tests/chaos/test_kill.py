@@ -106,7 +106,7 @@ def all_ended(store):
     database = sqlite3.connect("file:%s?mode=ro" % os.path.join(store, "tenants", "example.db"), uri=True)
     left = database.execute("SELECT count(*) FROM runs WHERE ended_at IS NULL").fetchone()[0]
     ended = database.execute("SELECT count(*) FROM runs").fetchone()[0]
-    waiting = database.execute("SELECT count(*) FROM events WHERE dispatched = 0").fetchone()[0]
+    waiting = database.execute("SELECT (SELECT count(*) FROM events WHERE dispatched = 0) + (SELECT count(*) FROM deliveries WHERE status <> 'done')").fetchone()[0]
     database.close()
     return left == 0 and waiting == 0 and ended > 0
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What is old goes, in slices, by each tenant's rules; what is needed stays."""
-import json, os, re, sqlite3, sys, time
+import json, os, re, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
-from harness import Host, equal, main, matches, test, true
+from harness import Host, equal, main, matches, open_database, test, true
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = """return {
@@ -13,17 +13,19 @@ CONFIG = """return {
 """
 host = Host(root=os.path.join(HERE, "versions"), config=CONFIG)
 HOUR = 3600 * 1000000
+JOURNAL = ["run", "idx", "effect", "name", "digest", "at", "outcome"]
 
 
 def database():
-    return sqlite3.connect(os.path.join(host.store[len("sqlite:"):], "tenants", "example.db"), timeout=10)
+    return open_database(host.store, "example")
 
 
 def change(sql, *values):
     db = database()
     try:
-        with db:
-            return db.execute(sql, values).rowcount
+        rowcount = db.execute(sql, values).rowcount
+        db.commit()
+        return rowcount
     finally:
         db.close()
 
@@ -93,17 +95,14 @@ def a_child_stays_while_its_parent_goes_on():
 def many_runs_and_a_journal_of_many_rows_go_in_slices():
     long = call("steps", {"id": "long"})["id"]
     db = database()
-    with db:
-        db.executemany("INSERT INTO journal (run, idx, effect, name, digest, at, outcome) VALUES (?, ?, ?, 'x', 'd', 1, '{}')",
-                       ((long, i, i + 1) for i in range(3, 23000)))
-        db.execute("UPDATE runs SET journal_length = 23000, ended_at = ended_at - ? WHERE id = ?", (2 * HOUR, long))
-        columns = [c[1] for c in db.execute("PRAGMA table_info(runs)")]
-        row = dict(zip(columns, db.execute("SELECT * FROM runs WHERE id = ?", (long,)).fetchone()))
-        for i in range(1200):
-            row.update(id="many-%04d" % i, journal_length=1)
-            db.execute("INSERT INTO runs (%s) VALUES (%s)" % (",".join(columns), ",".join("?" * len(columns))), [row[c] for c in columns])
-            db.execute("INSERT INTO journal (run, idx, effect, name, digest, at, outcome) VALUES (?, 0, 1, 'x', 'd', 1, '{}')", (row["id"],))
+    db.insert("journal", JOURNAL, ((long, i, i + 1, "x", "d", 1, "{}") for i in range(3, 23000)))
+    columns, many = db.columns("runs"), ["many-%04d" % i for i in range(1200)]
+    row = dict(zip(columns, db.execute("SELECT %s FROM runs WHERE id = ?" % ", ".join(columns), (long,)).fetchone()))
+    row.update(journal_length=1, ended_at=row["ended_at"] - 2 * HOUR)
+    db.insert("journal", JOURNAL, ((run, 0, 1, "x", "d", 1, "{}") for run in many))
+    db.insert("runs", columns, ([run if c == "id" else row[c] for c in columns] for run in many))
     db.close()
+    change("UPDATE runs SET journal_length = 23000, ended_at = ended_at - ? WHERE id = ?", 2 * HOUR, long)
     until("SELECT count(*) FROM runs WHERE id = ? OR id LIKE 'many-%'", 0, long)
     equal(ask("SELECT count(*) FROM journal WHERE run = ? OR run LIKE 'many-%'", long), 0)
 
@@ -132,12 +131,14 @@ def a_body_goes_when_nothing_refers_to_it_and_was_not_touched_for_a_day():
 
 @test
 def old_keys_events_and_bundles_go_and_the_live_bundle_stays():
-    change("INSERT INTO idempotency (key, digest, run, created_at) VALUES ('old', x'00', 'r', 1), ('new', x'00', 'r', ?)", int(time.time() * 1e6))
-    change("INSERT INTO events (id, type, source, at, dispatched) VALUES ('done', 't', 's', 1, 1), ('open', 't', 's', 1, 0), "
-           "('young', 't', 's', ?, 1), ('dead', 't', 's', 1, 1)", int(time.time() * 1e6))
-    change("INSERT INTO deliveries (id, seq, status, retries, created_at, event, agent, capability) VALUES "
-           "('a', 1, 'done', 0, 1, 'done', 'a', 'c'), ('b', 1, 'dead', 0, 1, 'dead', 'a', 'c')")
-    change("INSERT INTO bundles (digest, files, manifest, created_at, live_at) VALUES ('gone', '{}', '{}', 1, 1), ('pinned', '{}', '{}', 1, 1)")
+    now, db = int(time.time() * 1e6), database()
+    db.insert("idempotency", ["key", "digest", "run", "created_at"], [("old", b"\0", "r", 1), ("new", b"\0", "r", now)])
+    db.insert("events", ["seq", "id", "type", "source", "at", "dispatched"],
+              [(1001, "done", "t", "s", 1, 1), (1002, "open", "t", "s", 1, 0), (1003, "young", "t", "s", now, 1), (1004, "dead", "t", "s", 1, 1)])
+    db.insert("deliveries", ["id", "seq", "status", "retries", "created_at", "event", "agent", "capability"],
+              [("a", 1, "done", 0, 1, "done", "a", "c"), ("b", 1, "dead", 0, 1, "dead", "a", "c")])
+    db.insert("bundles", ["digest", "files", "manifest", "created_at", "live_at"], [("gone", "{}", "{}", 1, 1), ("pinned", "{}", "{}", 1, 1)])
+    db.close()
     run = call("steps", {"id": "pinned"})["id"]
     change("UPDATE runs SET bundle = 'pinned' WHERE id = ?", run)
     change("UPDATE bundles SET created_at = 1, live_at = 1")
@@ -154,7 +155,7 @@ def old_keys_events_and_bundles_go_and_the_live_bundle_stays():
 
 @test
 def a_tenants_own_rules_win_and_rules_that_cannot_be_read_delete_nothing():
-    platform = sqlite3.connect(os.path.join(host.store[len("sqlite:"):], "platform.db"), timeout=10)
+    platform = open_database(host.store, None)
     host.perigee("tenant", "set", "example", "--retention", "succeeded=forever,failed=30m")
     for bad in ("succeeded=soon", "weeks=3d", "failed", "failed=0s"):
         true("usage" not in host.perigee("tenant", "set", "example", "--retention", bad, check=False))
@@ -166,8 +167,7 @@ def a_tenants_own_rules_win_and_rules_that_cannot_be_read_delete_nothing():
     age(gone, 0.75)
     until("SELECT count(*) FROM runs WHERE id = ?", 0, gone)
     equal(ask("SELECT count(*) FROM runs WHERE id = ?", kept), 1)
-    with platform:
-        platform.execute("UPDATE tenants SET retention = 'succeeded=soon' WHERE id = 'example'")
+    platform.administer("UPDATE tenants SET retention = 'succeeded=soon' WHERE id = 'example'")
     time.sleep(1)
     equal(ask("SELECT count(*) FROM runs WHERE id = ?", kept), 1)
     platform.close()

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Schedules: rows made by the bundle, one firing per slot on several workers, what was missed, what overlaps, the alarm, operators."""
-import json, os, shutil, signal, sqlite3, subprocess, sys, tempfile, time
+import json, os, shutil, signal, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
-from harness import Host, PROGRAM, die_with_us, equal, holds, main, matches, problem, test, true
+from harness import Host, PROGRAM, die_with_us, equal, holds, main, matches, open_database, problem, test, true
 
 AGENT = '''
 local agent = require "perigee.agent"
@@ -52,7 +52,7 @@ class Clock(Host):
         self.process.wait()
 
     def database(self):
-        return sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"), timeout=20)
+        return open_database(self.store, "example")
 
     def rows(self, sql, *values):
         with self.database() as db:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What flows down a tree of runs: deadlines, budgets, how many children there may be."""
-import os, random, shutil, signal, sqlite3, sys, tempfile, time
+import os, random, shutil, signal, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
-from harness import Host, equal, holds, main, matches, problem, test, true
+from harness import Host, equal, holds, main, matches, open_database, problem, test, true
 
 AGENT = '''
 local agent = require "perigee.agent"
@@ -79,7 +79,7 @@ class Tree(Host):
         shutil.rmtree(self.top, ignore_errors=True)
 
     def rows(self, sql, *values):
-        with sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"), timeout=20) as db:
+        with open_database(self.store, "example") as db:
             return db.execute(sql, values).fetchall()
 
     def begin(self, capability, body, **headers):
@@ -188,7 +188,7 @@ def a_tree_issues_no_more_effects_than_its_root_was_given_whatever_is_killed():
     for root in roots:
         ended(root)
     until = time.monotonic() + 60
-    tree = "WITH RECURSIVE tree (id) AS (SELECT ? UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id) "
+    tree = "WITH RECURSIVE tree (id) AS (SELECT id FROM runs WHERE id = ? UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id) "
     for root, budget in zip(roots, budgets):
         while host.rows(tree + "SELECT 1 FROM runs WHERE id IN (SELECT id FROM tree) AND ended_at IS NULL LIMIT 1", root):
             true(time.monotonic() < until, "the tree does not end")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What goes wrong around runs: tasks beside a wait, signals at the last moment, stems and zygotes that die, stores that fail for a while."""
-import glob, os, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
+import glob, os, shutil, signal, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
 import harness
@@ -8,7 +8,7 @@ from harness import Host, equal, holds, main, matches, problem, test, true
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "root")
-MANY = "return { cell = { memory = '16MiB', cpu = '150ms', wall = '1s', resident = %d }, limits = { runs_per_tenant = %d } }"
+MANY = "return { lease = '3s', cell = { memory = '16MiB', cpu = '150ms', wall = '1s', resident = %d }, limits = { runs_per_tenant = %d } }"
 
 
 class Trouble(Host):
@@ -27,7 +27,7 @@ class Trouble(Host):
         self.process.wait()
 
     def database(self):
-        return sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"), timeout=10)
+        return harness.open_database(self.store, "example")
 
     def value(self, sql, *params):
         with self.database() as db:
@@ -35,7 +35,7 @@ class Trouble(Host):
 
     def change(self, sql):
         with self.database() as db:
-            db.execute(sql)
+            db.administer(sql)
 
     def until(self, what, wanted, seconds=10):
         end = time.monotonic() + seconds
@@ -109,7 +109,7 @@ def work_beside_a_wait_goes_on_after_a_kill():
     host.kill()
     equal(host.value("SELECT count(*) FROM records WHERE id = 'killed'"), 0, "too late for this test")
     host.start_host()
-    host.until(lambda: host.get("/v1/records/note/killed").status, 200, 5)
+    host.until(lambda: host.get("/v1/records/note/killed").status, 200, 12)
     host.say(run, "go", "later")
     equal(host.wait_run(run, "succeeded", "failed")["output"], {"woke": "later"})
 
@@ -397,10 +397,7 @@ def a_store_that_fails_parks_runs_and_their_watchers_see_the_end():
 def a_look_that_fails_is_taken_again():
     run = start("hear", {"signal": "x"})
     host.until(lambda: host.status(run), "waiting")
-    host.change("CREATE TABLE signals_new AS SELECT * FROM signals WHERE 0")
-    host.change("DROP TABLE signals_new")
-    with host.database() as db:
-        db.execute("INSERT INTO signals (id, run, name, payload, at) VALUES ('by hand', ?, 'x', '5', 1)", (run,))
+    host.database().insert("signals", ["seq", "id", "run", "name", "payload", "at"], [(-1, "by hand", run, "x", "5", 1)])
     host.change("ALTER TABLE signals RENAME COLUMN consumed_by TO consumed_away")
     host.post("/v1/runs/%s/signals/x" % run, 6)
     time.sleep(0.3)

@@ -1,35 +1,18 @@
 #!/usr/bin/env python3
-"""Forks, retries, chains of runs and long bodies, through the running host; on SQLite, and (test_versions_postgres.py) on PostgreSQL."""
-import atexit, glob, json, os, re, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time
+"""Forks, retries, chains of runs and long bodies, through the running host."""
+import glob, json, os, re, shutil, signal, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
-from harness import Events, Host, PROGRAM, UNKNOWN, children_of, command_of, equal, holds, main, matches, test, true
+from harness import Events, Host, PROGRAM, UNKNOWN, children_of, command_of, equal, holds, main, matches, open_database, postgres, test, true
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-POSTGRES = None
-if os.environ.get("VERSIONS_ON") == "postgres":
-    sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-    from servers import keywords, shared_postgres
-    POSTGRES = shared_postgres().__enter__()
-    atexit.register(POSTGRES.__exit__)
-
-
-def literal(value):
-    return str(value) if isinstance(value, int) else "'%s'" % value.replace("'", "''")
 
 
 class Versions(Host):
     def __init__(self):
         self.root = tempfile.mkdtemp(prefix="perigee-versions-")
         shutil.copytree(os.path.join(HERE, "versions"), self.root, dirs_exist_ok=True)
-        self.database_name = keywords(POSTGRES.database())["dbname"] if POSTGRES else None
         super().__init__(root=self.root, words=["--config", os.path.join(self.root, "perigee.lua")])
-
-    def start_host(self):
-        if self.database_name and not self.store.startswith("postgres"):
-            self.store = POSTGRES.url(self.database_name, "perigee_app")
-            self.perigee("tenant", "create", "example")
-        super().start_host()
 
     def stop(self, how=signal.SIGTERM):
         super().stop(how)
@@ -44,15 +27,11 @@ class Versions(Host):
         self.process.wait(30)
 
     def ask_database(self, sql, *values):
-        """The first value, a number where it looks like one; None without a row."""
-        if POSTGRES:
-            text = "".join(literal(values[i]) + part if i < len(values) else part for i, part in enumerate(sql.split("?")[1:]))
-            rows = POSTGRES.sql("SET search_path TO perigee; " + sql.split("?")[0] + text, self.database_name)
-            return (int(rows[0][0]) if rows[0][0].isdigit() else rows[0][0]) if rows else None
-        db = sqlite3.connect(os.path.join(self.store[len("sqlite:"):], "tenants", "example.db"), timeout=10)
+        """The first value; None without a row."""
+        db = open_database(self.store, "example")
         try:
-            with db:
-                row = db.execute(sql, values).fetchone()
+            row = db.execute(sql, values).fetchone()
+            db.commit()
             return row[0] if row else None
         finally:
             db.close()
@@ -72,6 +51,7 @@ class Versions(Host):
 
 
 host = Versions()
+ON_POSTGRES = not host.store.startswith("sqlite:")
 
 
 def call(capability, body, **more):
@@ -384,8 +364,8 @@ def fork_and_retry_from_the_command_line():
 
 def written():
     """Bytes of log that the store has written."""
-    if POSTGRES:
-        return int(POSTGRES.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn", host.database_name)[0][0])
+    if ON_POSTGRES:
+        return int(postgres().sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
     total = 0
     for pid in workers():
         with open("/proc/%d/io" % pid) as f:
@@ -408,8 +388,8 @@ def what_an_effect_writes_does_not_grow_with_its_run():
     wrote = []
     for block in range(10):
         host.wait_run(run, "waiting")
-        if POSTGRES:
-            POSTGRES.sql("CHECKPOINT")  # each block pays for its first touch of a page
+        if ON_POSTGRES:
+            postgres().sql("CHECKPOINT")  # each block pays for its first touch of a page
         before = written()
         host.post("/v1/runs/%s/signals/go" % run, {})
         until = time.monotonic() + 30
@@ -418,8 +398,8 @@ def what_an_effect_writes_does_not_grow_with_its_run():
             time.sleep(0.01)
         wrote.append(written() - before)
     equal(ended(run)["output"], {"bytes": 500 * 400})
-    first, last = sum(wrote[1:3]), sum(wrote[8:])
-    true(last < first * 1.1, "bytes of log for 50 turns each: %r" % wrote)
+    # the quietest of some: a server writes for others too
+    true(min(wrote[6:]) < min(wrote[:4]) * 1.1, "bytes of log for 50 turns each: %r" % wrote)
 
 
 main(host)

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
-"""test_versions.py on PostgreSQL."""
-import os, runpy
+"""test_versions.py again, its host on PostgreSQL."""
+import os, sys
 
-os.environ["VERSIONS_ON"] = "postgres"
-runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "test_versions.py"), run_name="__main__")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "http"))
+from harness import on_postgres
+
+on_postgres(os.path.join(HERE, "test_versions.py"))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Several workers of one host: killed and replaced under load, one /metrics for all; tenants side by side, their limits, runs that nobody owns yet."""
-import http.client, json, os, re, signal, sqlite3, subprocess, sys, threading, time
+import http.client, json, os, re, signal, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http"))
 import harness
@@ -11,7 +11,6 @@ WORKERS = 3
 OTHERS = ["t%02d" % n for n in range(20)]
 CONFIG = 'return { workers = %d, drain_timeout = "%ds", limits = { runs_per_tenant = 100000 } }'
 host = Host(root=os.path.join(HERE, "root"), tenants=OTHERS, config=CONFIG % (WORKERS, 3))
-STORE = host.store[len("sqlite:"):]
 
 
 def workers():
@@ -118,25 +117,24 @@ def a_changed_configuration_replaces_workers_one_after_the_other_and_no_request_
 # -- tenants --
 
 def database(tenant):
-    return sqlite3.connect(os.path.join(STORE, "tenants", tenant + ".db"), timeout=30)
+    return harness.open_database(host.store, tenant)
 
 
 def fill(tenant, count):
     """Runs that nobody owns, as a worker with a long queue leaves them."""
     now = int(time.time() * 1000) * 1000
-    with database(tenant) as db:
-        bundle = db.execute("SELECT digest FROM bundles").fetchone()[0]
-        db.executemany("INSERT INTO runs (id, agent, capability, bundle, status, input, created_at, fence) VALUES (?, 'engine', 'echo', ?, 'queued', '{\"text\":\"x\"}', ?, 1)",
-                       [("%08x-0000-7000-8000-%s" % (n, tenant.encode().hex().zfill(16)[-12:]), bundle, now + n) for n in range(count)])
+    db = database(tenant)
+    bundle = db.execute("SELECT digest FROM bundles").fetchone()[0]
+    db.insert("runs", ["id", "agent", "capability", "bundle", "status", "input", "created_at", "fence"],
+              [("%08x-0000-7000-8000-%s" % (n, tenant.encode().hex().zfill(16)[-12:]), "engine", "echo", bundle, "queued", '{"text":"x"}', now + n, 1) for n in range(count)])
     db.close()
 
 
 def mark(tenants):
-    platform = sqlite3.connect(os.path.join(STORE, "platform.db"), timeout=30)
-    with platform:
-        platform.executemany("INSERT INTO tenant_ready (tenant, pass, ready_at, marks) VALUES (?, 0, 0, 1) ON CONFLICT (tenant) DO UPDATE SET marks = marks + 1",
-                             [(t,) for t in tenants])
-    platform.close()
+    with harness.open_database(host.store, None) as platform:
+        for tenant in sorted(tenants):
+            platform.execute("INSERT INTO tenant_ready (tenant, pass, ready_at, marks) VALUES (?, 0, 0, 1) ON CONFLICT (tenant) DO UPDATE SET marks = tenant_ready.marks + 1",
+                             (tenant,))
 
 
 def ended_at(tenant):
@@ -145,10 +143,8 @@ def ended_at(tenant):
 
 
 def left():
-    platform = sqlite3.connect(os.path.join(STORE, "platform.db"), timeout=30)
-    count = platform.execute("SELECT count(*) FROM tenant_ready").fetchone()[0]
-    platform.close()
-    return count
+    with harness.open_database(host.store, None) as platform:
+        return platform.execute("SELECT count(*) FROM tenant_ready").fetchone()[0]
 
 
 @test

@@ -14,6 +14,7 @@ from urllib.parse import quote
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import servers
+from libpq import Connection
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("PERIGEE_BUILD") or os.path.join(TOP, "build")
 PROGRAM = os.environ.get("PERIGEE_PROGRAM") or os.path.join(BUILD, "perigee")
@@ -142,6 +143,7 @@ def on_postgres(program):
 
 class Rows(list):
     """Answers as sqlite3's cursors give them."""
+    rowcount = -1
 
     def fetchall(self):
         return list(self)
@@ -150,33 +152,77 @@ class Rows(list):
         return self[0] if self else None
 
 
+class SqliteDatabase(sqlite3.Connection):
+    """What a store holds, read and changed beside the host, in words that PostgresDatabase understands too. `with` commits; close() ends."""
+
+    def insert(self, table, columns, rows):
+        """Rows in one transaction. PostgreSQL adds the tenant."""
+        with self:
+            self.executemany("INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), ", ".join("?" * len(columns))), rows)
+
+    def columns(self, table):
+        return [row[1] for row in self.execute("PRAGMA table_info(%s)" % table)]
+
+    def administer(self, sql):
+        """What the host's own role may not do: change tables."""
+        with self:
+            self.execute(sql)
+
+
 class PostgresDatabase:
-    """What tests use of sqlite3, of one tenant in a PostgreSQL database: ? for parameters; whole numbers come back as such, null and '' as None."""
+    """What tests use of sqlite3, of one tenant in a PostgreSQL database (None: of the platform): ? for parameters; each statement is committed at once."""
 
     def __init__(self, store, tenant):
-        self.store, self.tenant = store, tenant
+        self.tenant = tenant
+        self.db = Connection(servers.joined({**servers.keywords(store), "user": "postgres"}))
+        self.db.ask("SET search_path = perigee; SET perigee.tenant = '%s'; SET ROLE perigee_app" % (tenant or ""))
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        pass
+        self.close()
 
-    close = commit = lambda self: None
+    def close(self):
+        self.db.close()
+
+    def commit(self):
+        """Is done."""
 
     def execute(self, sql, values=()):
         parts = sql.split("?")
-        text = parts[0]
-        for value, part in zip(values, parts[1:]):
-            text += (str(value) if isinstance(value, int) else "'%s' COLLATE \"C\"" % value.replace("'", "''")) + part
-        rows = postgres().sql("SET search_path = perigee; SET perigee.tenant = '%s'; SET ROLE perigee_app; %s" % (self.tenant, text), self.store)
-        return Rows(tuple(int(v) if re.fullmatch(r"-?\d+", v) else v or None for v in row) for row in rows)
+        numbered = parts[0] + "".join("$%d%s" % pair for pair in enumerate(parts[1:], 1))
+        answer = self.db.ask(numbered, ["\\x" + v.hex() if isinstance(v, bytes) else v for v in values], read=True)
+        rows = Rows(tuple(row) for row in answer.rows)
+        rows.rowcount = answer.changed
+        return rows
+
+    def insert(self, table, columns, rows):
+        if self.tenant:
+            columns, rows = ["tenant_id", *columns], [[self.tenant, *row] for row in rows]
+        rows, one = list(rows), "(" + ", ".join("?" * len(columns)) + ")"
+        self.db.ask("BEGIN")
+        for at in range(0, len(rows), 500):
+            some = rows[at:at + 500]
+            self.execute("INSERT INTO %s (%s) VALUES %s" % (table, ", ".join(columns), ", ".join([one] * len(some))), [value for row in some for value in row])
+        self.db.ask("COMMIT")
+
+    def columns(self, table):
+        return [name for (name,) in self.execute("SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'perigee' AND table_name = ? "
+                                                 "AND column_name <> 'tenant_id' ORDER BY ordinal_position", (table,))]
+
+    def administer(self, sql):
+        self.db.ask("RESET ROLE")
+        self.db.ask(sql)
+        self.db.ask("SET ROLE perigee_app")
 
 
 def open_database(store, tenant):
-    if store.startswith("sqlite:"):
-        return sqlite3.connect(os.path.join(store[len("sqlite:"):], "tenants", tenant + ".db"), timeout=10)
-    return PostgresDatabase(store, tenant)
+    """tenant: a name, or None for what belongs to the platform."""
+    if not store.startswith("sqlite:"):
+        return PostgresDatabase(store, tenant)
+    folder = store[len("sqlite:"):]
+    return sqlite3.connect(os.path.join(folder, "tenants", tenant + ".db") if tenant else os.path.join(folder, "platform.db"), timeout=30, factory=SqliteDatabase)
 
 
 class Host:

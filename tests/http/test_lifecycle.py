@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What clients see while a host goes down and comes up again."""
-import os, sys
+import contextlib, os, resource, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import *
@@ -89,17 +89,33 @@ def a_tenant_made_while_it_serves_is_served_without_a_signal():
     equal(host.get("/v1/agents", key=key).status, 200)
 
 
+@contextlib.contextmanager
+def store_that_cannot_write():
+    """A full disk for the worker; a database that has become read-only, as on a replica."""
+    if host.store.startswith("sqlite:"):
+        worker = children_of(host.process.pid)[0]
+        before = resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        yield
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, before)
+        return
+    for setting in ("on", "off"):
+        postgres().sql("ALTER DATABASE %s SET default_transaction_read_only = %s" % (servers.keywords(host.store)["dbname"], setting))
+        postgres().terminate_backends(host.store)
+        if setting == "on":
+            yield
+
+
 @test
 def readiness_says_that_the_store_cannot_write_and_when_it_can_again():
-    import resource
-    worker = children_of(host.process.pid)[0]
-    before = resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-    true(host.put("/v1/records/note/lost", {"owner": "a"}).status >= 500, "it was written")
-    answer = host.get("/health/ready", key=None)
-    resource.prlimit(worker, resource.RLIMIT_FSIZE, before)
+    with store_that_cannot_write():
+        true(host.put("/v1/records/note/lost", {"owner": "a"}).status >= 500, "it was written")
+        answer = host.get("/health/ready", key=None)
     equal(answer.status, 503)
     matches(answer.json["checks"]["store"], "^failed")
-    equal(host.get("/health/ready", key=None).status, 200)
+    until = time.monotonic() + 10
+    while host.get("/health/ready", key=None).status != 200:
+        true(time.monotonic() < until, "still not ready")
+        time.sleep(0.02)
     equal(host.put("/v1/records/note/kept_again", {"owner": "a"}).status, 201)
 
 

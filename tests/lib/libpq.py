@@ -15,11 +15,12 @@ for _name in ("PQerrorMessage", "PQresultErrorField", "PQcmdTuples", "PQgetvalue
 _pq.PQexecParams.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_uint), ctypes.POINTER(ctypes.c_char_p),
                              ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
 for _name, _count in (("PQstatus", 0), ("PQfinish", 0), ("PQerrorMessage", 0), ("PQresultStatus", 0), ("PQntuples", 0), ("PQnfields", 0), ("PQclear", 0),
-                      ("PQcmdTuples", 0), ("PQresultErrorField", 1), ("PQgetvalue", 2), ("PQgetisnull", 2)):
+                      ("PQcmdTuples", 0), ("PQresultErrorField", 1), ("PQftype", 1), ("PQgetvalue", 2), ("PQgetisnull", 2)):
     getattr(_pq, _name).argtypes = [ctypes.c_void_p] + [ctypes.c_int] * _count
 _pq.PQconnectdb.argtypes = [ctypes.c_char_p]
 _pq.PQexec.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
 _COMMAND_OK, _TUPLES_OK, _SQLSTATE = 1, 2, ord("C")
+_READ = {16: lambda v: v == "t", 17: lambda v: bytes.fromhex(v[2:]), 20: int, 21: int, 23: int, 700: float, 701: float, 1700: float}
 
 
 class Failed(Exception):
@@ -52,8 +53,8 @@ class Connection:
             _pq.PQfinish(self.handle)
         self.handle = None
 
-    def ask(self, sql, values=None, types=None):
-        """Without values: one statement or several. types: OIDs, else the server guesses."""
+    def ask(self, sql, values=None, types=None, read=False):
+        """Without values: one statement or several. types: OIDs, else the server guesses. read: numbers, booleans and bytes as Python's instead of text."""
         if values is None:
             result = _pq.PQexec(self.handle, sql.encode())
         else:
@@ -67,6 +68,9 @@ class Connection:
                 raise Failed(state.decode() if state else "08006", _pq.PQerrorMessage(self.handle).decode(errors="replace").strip())
             rows = [[None if _pq.PQgetisnull(result, r, c) else _pq.PQgetvalue(result, r, c).decode() for c in range(_pq.PQnfields(result))]
                     for r in range(_pq.PQntuples(result))]
+            if read:
+                readers = [_READ.get(_pq.PQftype(result, c), str) for c in range(_pq.PQnfields(result))]
+                rows = [[v if v is None else reader(v) for reader, v in zip(readers, row)] for row in rows]
             return Answer(rows, int(_pq.PQcmdTuples(result) or 0))
         finally:
             _pq.PQclear(result)
