@@ -10,6 +10,7 @@
  */
 #include "api/handlers.h"
 #include "api/internal.h"
+#include "api/stream.h"
 #include "store/events.h"
 
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static void stream_fini(struct flow *flow)
 	struct event_stream *stream = flow->owner;
 
 	TAILQ_REMOVE(&stream->api->event_streams.list, stream, link);
-	http_stream_end(stream->request);
+	stream_close(stream->api, stream->request);
 	store_tx_free(stream->tx);
 	free(stream->tenant);
 	free(stream->type);
@@ -278,7 +279,7 @@ static void on_time(void *arg)
 		if (stream->written_us > clock_monotonic_us() - KEEP_ALIVE_US)
 			continue;
 		stream->written_us = clock_monotonic_us();
-		if (!http_stream_write(stream->request, STR(": still here\n\n")))
+		if (store_lease(api->options.store) != STORE_LEASE_HELD || !http_stream_write(stream->request, STR(": still here\n\n")))
 			flow_cancel(&stream->flow, "the client has gone");
 	}
 	if (!TAILQ_EMPTY(&api->event_streams.list))

@@ -170,12 +170,20 @@ static void stream_free(struct stream *stream)
 	}
 	engine_unwatch(stream->watcher);
 	timer_fini(&stream->timer);
-	http_stream_end(stream->request);
+	stream_close(stream->api, stream->request);
 	store_tx_free(stream->tx);
 	json_decref(stream->final);
 	free(stream->tenant);
 	free(stream->run);
 	free(stream);
+}
+
+void stream_close(struct api *api, struct http_request *request)
+{
+	if (store_lease(api->options.store) == STORE_LEASE_HELD)
+		http_stream_end(request);
+	else
+		http_stream_cut(request);
 }
 
 static void stream_fini(struct flow *flow)

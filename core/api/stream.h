@@ -9,6 +9,7 @@
 
 struct api;
 struct call;
+struct http_request;
 struct stream;
 TAILQ_HEAD(stream_list, stream);
 
@@ -16,5 +17,7 @@ TAILQ_HEAD(stream_list, stream);
 
 /* Takes the call's request. run: the object of GET /v1/runs/{run}. */
 void stream_start(struct call *call, const json_t *run);
+/* Ends a stream's request. A worker that may have been replaced says nothing any more, not even that this is the end. */
+void stream_close(struct api *api, struct http_request *request);
 /* At the end of the loop's turn. */
 void stream_end_all(struct api *api);

@@ -486,6 +486,14 @@ void http_stream_end(struct http_request *request)
 	request_end(request);
 }
 
+void http_stream_cut(struct http_request *request)
+{
+	BUG_ON(request->magic != REQUEST_MAGIC || request->ended || !request->streaming);
+	if (request->conn)
+		gate_end(request->conn);
+	http_stream_end(request);
+}
+
 const char *http_status_text(int status)
 {
 	static const struct { int status; const char *text; } texts[] = {

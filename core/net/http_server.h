@@ -71,6 +71,8 @@ void http_stream_begin(struct http_request *request, int status, const char *con
 /* False when the client has gone or was cut for lagging: end the stream then. */
 bool http_stream_write(struct http_request *request, struct str bytes);
 void http_stream_end(struct http_request *request);
+/* Ends the request without one more byte: the connection goes, and the client sees that something is missing. */
+void http_stream_cut(struct http_request *request);
 /* How much the client has not taken yet; fn fires once, when it has taken all (not when it goes first: on_close then). Who has much to say waits in between. */
 size_t http_stream_pending(const struct http_request *request);
 void http_stream_when_taken(struct http_request *request, void (*fn)(void *arg), void *arg);
