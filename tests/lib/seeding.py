@@ -17,6 +17,7 @@ SEEDS = {         # what the rule of seed_value does not do
     ("approvals", "effect"): lambda v: v if v <= 5 else 50 + v,
     ("outcomes", "attempt"): lambda v: 100 + v, # not those that outcome_ask makes of intents
     ("deliveries", "event"): lambda v: "x%d" % min(v, 8),
+    ("waits", "kind"): lambda v: "child" if v == 7 else "x%d" % v,
     ("runs", "bundle"): lambda v: "x%d" % min(v, 8),
     ("runs", "owner"): lambda v: None if v in (1, VARIANTS - 1, VARIANTS) else "x%d" % v,      # the first is queued: one may claim it
 }
