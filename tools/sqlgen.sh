@@ -115,7 +115,7 @@ function check_many(name,    one) {
 function entry(which, name,    s) {
 	if (!((which, name) in place)) return "{ .name = \"" name "\" }"
 	s = "{ \"" name "\", " (scope[which, name] == "platform" ? "true" : "false") ", " params[which, name] "," sqls[which, name] ","
-	s = s "\n\t\t\"" types[which, name] "\", " (writes[which, name] ? "true" : "false")
+	s = s "\n\t\t\"" types[which, name] "\", .writes = " (writes[which, name] ? "true" : "false")
 	if (which == "postgres" && name in many_of) s = s ", .many_of = 1 + STATEMENT_" many_of[name] (uncounted[name] ? ", .uncounted = true" : "")
 	if (which == "postgres" && name in many) s = s ", .many = 1 + STATEMENT_" many[name]
 	return s " }"

@@ -93,8 +93,10 @@ void handle_get_schedule(struct call *call)
 
 /* -- pause, resume, fire -- */
 
+enum change_kind { PAUSE, RESUME, FIRE };
+
 struct change {
-	enum { PAUSE, RESUME, FIRE } what;
+	enum change_kind what;
 	unsigned tries;
 };
 
@@ -154,7 +156,7 @@ static enum flow_result step_answer_changed(struct flow *flow)
 	return FLOW_DONE;
 }
 
-static void handle_change(struct call *call, int what)
+static void handle_change(struct call *call, enum change_kind what)
 {
 	static const struct flow_step steps[] = {
 		{ "ask", step_ask_one, 0 },

@@ -387,7 +387,7 @@ bool redis_command(struct redis *redis, redis_fn fn, void *arg, size_t count, co
 
 bool redis_text(struct redis *redis, redis_fn fn, void *arg, ...)
 {
-	struct str words[WORDS_MAX];
+	struct str words[WORDS_MAX] = { { NULL, 0 } };
 	size_t count = 0;
 	const char *word;
 	va_list list;

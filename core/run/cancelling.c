@@ -24,6 +24,7 @@ struct cancel {
 	size_t settle;                     /* operation of delivery_settle: the run may be one of an event */
 	engine_done_fn done;
 	void *arg;
+	struct loop_item later;
 };
 
 enum { OP_TREE, OP_TREE_AGAIN, OP_APPROVALS, OP_WAITS, OP_WAITERS };
@@ -178,6 +179,11 @@ static void cancel_submit(struct cancel *cancel, bool first)
 	store_submit_write(tx, cancel_on_written, cancel);
 }
 
+static void cancel_on_refused(void *arg)
+{
+	cancel_finish(arg, ERR_NOT_FOUND, NULL, "no such tenant");
+}
+
 void engine_cancel_run(struct engine *engine, struct str tenant_name, struct str id, engine_done_fn done, void *arg)
 {
 	struct cancel *cancel = mem_alloc(sizeof *cancel);
@@ -187,6 +193,8 @@ void engine_cancel_run(struct engine *engine, struct str tenant_name, struct str
 	cancel->error = error_new("run.cancelled", "cancelled on request");
 	cancel->done = done;
 	cancel->arg = arg;
-	BUG_ON(!cancel->tenant);
-	cancel_submit(cancel, true);
+	if (cancel->tenant)
+		cancel_submit(cancel, true);
+	else /* deleted since its key was looked up, or the store does not say */
+		loop_defer(engine->options.loop, &cancel->later, cancel_on_refused, cancel);
 }

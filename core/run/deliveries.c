@@ -556,6 +556,7 @@ struct replay {
 	char *id;
 	engine_done_fn done;
 	void *arg;
+	struct loop_item later;
 };
 
 static void on_replayed(struct store_tx *tx, int code, void *arg)
@@ -577,17 +578,30 @@ static void on_replayed(struct store_tx *tx, int code, void *arg)
 	free(replay);
 }
 
+static void replay_on_refused(void *arg)
+{
+	struct replay *replay = arg;
+
+	replay->done(replay->arg, ERR_NOT_FOUND, NULL, "no such tenant");
+	free(replay->id);
+	free(replay);
+}
+
 void engine_replay_delivery(struct engine *engine, struct str tenant, struct str delivery, engine_done_fn done, void *arg)
 {
 	struct replay *replay = mem_alloc(sizeof *replay);
-	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
+	struct store_tx *tx;
 
 	replay->engine = engine;
 	replay->tenant = engine_tenant(engine, tenant);
-	BUG_ON(!replay->tenant);
 	replay->id = mem_copy(delivery);
 	replay->done = done;
 	replay->arg = arg;
+	if (!replay->tenant) { /* deleted since its key was looked up, or the store does not say */
+		loop_defer(engine->options.loop, &replay->later, replay_on_refused, replay);
+		return;
+	}
+	tx = store_tx_new(engine->options.store, tenant);
 	store_tx_add(tx, STATEMENT_delivery_replay, STORE_MUST, "t", replay->id);
 	store_submit_write(tx, on_replayed, replay);
 }

@@ -60,7 +60,6 @@ struct stream {
 	bool elsewhere;                     /* another worker has the turn: try again soon */
 	bool exists, vanished, lost;        /* of the round: the stream is there; was flushed; Redis or the store failed */
 	int64_t after;                      /* seq of the last one in the stream */
-	size_t adding;                      /* replies to come */
 	int64_t trimmed_us;
 	UT_hash_handle hh;
 };
@@ -137,7 +136,6 @@ static void on_all_added(struct stream *stream, bool more)
 
 struct addition {
 	struct stream *stream;
-	int64_t seq;
 	bool is_last, more;
 };
 
@@ -180,7 +178,7 @@ static bool add(struct stream *stream, const struct store_result *r, size_t row,
 
 	snprintf(seq, sizeof seq, "%lld", (long long)events_seq(r, row));
 	snprintf(at, sizeof at, "%s-0", seq);
-	*addition = (struct addition){ stream, events_seq(r, row), is_last, more };
+	*addition = (struct addition){ stream, is_last, more };
 	words[n++] = STR("XADD");
 	words[n++] = str_of(stream->key);
 	if (stream->exists)

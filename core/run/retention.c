@@ -140,7 +140,7 @@ static void add_run_deletes(struct store_tx *tx, const json_t *runs)
 {
 	static const enum statement statements[] = {
 		STATEMENT_retention_journals, STATEMENT_retention_logs, STATEMENT_retention_signals, STATEMENT_retention_approvals,
-		STATEMENT_retention_waits, STATEMENT_retention_intents, STATEMENT_retention_runs,
+		STATEMENT_retention_waits, STATEMENT_retention_intents, STATEMENT_retention_handoffs, STATEMENT_retention_runs,
 	};
 	for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
 		store_tx_add(tx, statements[i], STORE_ANY, "j", runs);

@@ -109,6 +109,7 @@ static void placed_start(struct placed *p)
 
 static struct placed *placed_get(struct places *places, const char *url)
 {
+	pthread_condattr_t monotonic;
 	struct placed *p;
 
 	for (p = places->first; p != NULL; p = p->next)
@@ -120,7 +121,10 @@ static struct placed *placed_get(struct places *places, const char *url)
 	p->options = places->options;
 	p->options.url = p->url;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->opened, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->opened, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	p->next = places->first;
 	places->first = p;
 	return p;
@@ -173,19 +177,22 @@ void places_learn(struct places *places, const struct store_result *rows)
 		places_learn_one(places, store_text(rows, i, 0), store_text(rows, i, 1));
 }
 
+/* Under the lock. Until the opening has ended, or until then (monotonic). */
+static void wait_opened(struct placed *p, int64_t until_us)
+{
+	struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
+
+	while (p->opening && pthread_cond_timedwait(&p->opened, &p->lock, &until) != ETIMEDOUT)
+		;
+}
+
 void places_wait(struct places *places, int wait_ms)
 {
-	int64_t deadline_us = clock_monotonic_us() + (int64_t)wait_ms * 1000;
-	struct timespec until;
+	int64_t until_us = clock_monotonic_us() + (int64_t)wait_ms * 1000;
 
 	for (struct placed *p = places->first; p != NULL; p = p->next) {
-		int64_t left_us = deadline_us - clock_monotonic_us();
-
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += left_us > 0 ? left_us / 1000000 : 0;
 		pthread_mutex_lock(&p->lock);
-		while (p->opening && pthread_cond_timedwait(&p->opened, &p->lock, &until) != ETIMEDOUT)
-			;
+		wait_opened(p, until_us);
 		pthread_mutex_unlock(&p->lock);
 	}
 }
@@ -200,16 +207,13 @@ static struct placed *placed_of(struct places *places, struct str tenant)
 bool places_find(struct places *places, struct str tenant, int wait_ms, const struct store_engine **engine, void **impl)
 {
 	struct placed *p = placed_of(places, tenant);
-	struct timespec until;
 
 	if (p == NULL)
 		return false;
 	pthread_mutex_lock(&p->lock);
 	placed_start(p);
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += wait_ms / 1000;
-	while (wait_ms > 0 && p->opening && pthread_cond_timedwait(&p->opened, &p->lock, &until) != ETIMEDOUT)
-		;
+	if (wait_ms > 0)
+		wait_opened(p, clock_monotonic_us() + (int64_t)wait_ms * 1000);
 	*engine = p->engine;
 	*impl = p->impl;
 	pthread_mutex_unlock(&p->lock);

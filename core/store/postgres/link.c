@@ -124,11 +124,27 @@ static void silence(void *arg, const PGresult *result)
 	(void)result;
 }
 
+/* One question before the pipeline begins. NULL: no answer in time: a stopped server or a pooler that has none to give takes connections all the same. */
+static PGresult *ask_plain(struct link *link, const char *sql, int64_t deadline_us)
+{
+	PGresult *result, *end;
+
+	if (PQsendQuery(link->conn, sql) == 0)
+		return NULL;
+	while (PQisBusy(link->conn) != 0)
+		if (poll_until(PQsocket(link->conn), POLLIN, deadline_us) == 0 || PQconsumeInput(link->conn) == 0)
+			return NULL;
+	result = PQgetResult(link->conn);
+	while ((end = PQgetResult(link->conn)) != NULL)
+		PQclear(end);
+	return result;
+}
+
 /* Is a pooler between us and the server, and since when does the server run? */
-static int get_to_know(struct link *link, struct errbuf *e)
+static int get_to_know(struct link *link, int64_t deadline_us, struct errbuf *e)
 {
 	static const char sql[] = "SELECT pg_catalog.pg_backend_pid(), extract(epoch from pg_catalog.pg_postmaster_start_time())::text";
-	PGresult *result = PQexec(link->conn, sql);
+	PGresult *result = ask_plain(link, sql, deadline_us);
 	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
 	int64_t pid = 0;
 
@@ -138,7 +154,7 @@ static int get_to_know(struct link *link, struct errbuf *e)
 	}
 	PQclear(result);
 	if (!ok)
-		return refused(link, PQerrorMessage(link->conn), e);
+		return refused(link, *PQerrorMessage(link->conn) != '\0' ? PQerrorMessage(link->conn) : "the server does not answer", e);
 	if (link->pooled && !link->shared->unprepared) {
 		link->shared->unprepared = true;
 		log_event(LOG_INFO, "store.pooled", "store", link->shared->place.shown, NULL);
@@ -155,7 +171,7 @@ static int open_now(struct link *link, int64_t deadline_us, struct errbuf *e)
 	if (code == 0)
 		PQsetNoticeReceiver(link->conn, silence, NULL);
 	if (code == 0)
-		code = get_to_know(link, e);
+		code = get_to_know(link, deadline_us, e);
 	if (code == 0 && link->shared->greet != NULL)
 		code = link->shared->greet(link->conn, link->shared->greet_arg, e);
 	if (code == 0 && (PQsetnonblocking(link->conn, 1) != 0 || PQenterPipelineMode(link->conn) != 1))

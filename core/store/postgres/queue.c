@@ -32,6 +32,9 @@ void queue_put(struct queue *q, struct store_tx *tx)
 		pthread_cond_signal(&q->work);
 }
 
+/* A pipeline has room for so many questions and more than that again, which is what one transaction may hold. */
+enum { OPS_MAX = LINK_QUEUE_MAX / 4 };
+
 static size_t bytes_of(const struct store_tx *tx)
 {
 	size_t n = 0;
@@ -46,10 +49,11 @@ static size_t bytes_of(const struct store_tx *tx)
 static struct store_tx *cut(struct queue *q, size_t most, size_t bytes_max)
 {
 	struct store_tx *first = q->first, **p = &q->first;
-	size_t n = 0, bytes = 0;
+	size_t n = 0, bytes = 0, ops = 0;
 
-	while (*p != NULL && n < most && (n == 0 || bytes < bytes_max)) {
+	while (*p != NULL && n < most && (n == 0 || (bytes < bytes_max && ops + (*p)->count < OPS_MAX))) {
 		bytes += bytes_of(*p);
+		ops += (*p)->count;
 		n++;
 		p = &(*p)->next;
 	}

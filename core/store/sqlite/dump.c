@@ -165,6 +165,7 @@ int sqlite_dump_tenant(const struct folder *folder, struct connection *platform,
 /* An INSERT for the table that r stands at; every column must be there. */
 static int insert_prepare(struct connection *c, const struct dump_reader *r, const char *tenant_column, struct table *t, sqlite3_stmt **out, struct errbuf *e)
 {
+	/* A key that is there stays as it is: it may have been revoked since. */
 	struct str name = json_member_str(r->value, "table");
 	const json_t *columns = json_member(r->value, "columns");
 	char sql[SQL_MAX], plain[NAME_MAX_BYTES];
@@ -180,7 +181,7 @@ static int insert_prepare(struct connection *c, const struct dump_reader *r, con
 	if (code != 0)
 		return code;
 	t->tenant_column = DUMP_COLUMNS_MAX;
-	n = (size_t)snprintf(sql, sizeof(sql), "INSERT OR REPLACE INTO \"%s\" (", plain);
+	n = (size_t)snprintf(sql, sizeof(sql), "INSERT OR %s INTO \"%s\" (", str_is(name, "keys") ? "IGNORE" : "REPLACE", plain);
 	for (size_t i = 0; i < json_array_size(columns); i++) {
 		struct str column = json_str(json_array_get(columns, i));
 

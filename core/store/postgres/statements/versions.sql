@@ -189,6 +189,12 @@ DELETE FROM intents WHERE tenant_id = $tenant AND run IN (SELECT json_array_elem
 -- params: runs:json
 DELETE FROM waits WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
 
+-- name: retention_handoffs
+-- scope: tenant
+-- params: runs:json
+-- purpose: a hand-off goes with the run of its receiver; one that never had any stays a dead letter
+DELETE FROM handoffs WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+
 -- name: retention_runs
 -- scope: tenant
 -- params: runs:json

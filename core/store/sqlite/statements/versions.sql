@@ -180,6 +180,12 @@ DELETE FROM intents WHERE run IN (SELECT value FROM json_each(?1));
 -- params: runs:json
 DELETE FROM waits WHERE run IN (SELECT value FROM json_each(?1));
 
+-- name: retention_handoffs
+-- scope: tenant
+-- params: runs:json
+-- purpose: a hand-off goes with the run of its receiver; one that never had any stays a dead letter
+DELETE FROM handoffs WHERE run IN (SELECT value FROM json_each(?1));
+
 -- name: retention_runs
 -- scope: tenant
 -- params: runs:json
