@@ -50,7 +50,7 @@ fi
 
 section clang-tidy
 if command -v clang-tidy >/dev/null 2>&1; then
-	flags="-std=c17 -D_GNU_SOURCE -DPERIGEE_VERSION=__FILE__ -Icore -Ibuild/gen $(pkg-config --cflags libevent sqlite3 jansson libsodium luajit libseccomp 2>/dev/null)"
+	flags="-std=c17 -D_GNU_SOURCE -DPERIGEE_VERSION=__FILE__ -Icore -Ibuild/gen $(pkg-config --cflags libevent sqlite3 jansson libsodium libpq hiredis libcurl icu-i18n luajit libseccomp 2>/dev/null)"
 	# Its notes are pages long: the places are enough here. What does not compile is a fault, a warning is not.
 	found=$(find core -name '*.c' | LC_ALL=C sort | xargs -P "$(nproc)" -n 4 sh -c 'clang-tidy --quiet "$@" -- '"$flags"' 2>/dev/null' tidy |
 		grep -E '(warning|error):' | sed "s|^$PWD/||" | LC_ALL=C sort -u)

@@ -262,7 +262,7 @@ static void lookup_on_done(void *arg)
 
 	if (link) {
 		link->redis->lookup = NULL;
-		strcpy(link->redis->address, lookup->address);
+		memcpy(link->redis->address, lookup->address, sizeof link->redis->address);
 		if (*lookup->address)
 			link_connect(link, link->redis->address);
 		else

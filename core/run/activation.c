@@ -100,7 +100,7 @@ static void diverge(struct run *run, const struct recorded *recorded, uint32_t n
 	run_fail(run, "replay_diverged", "the script did not issue the effect that its journal holds: see expected and actual", more);
 }
 
-/* Is this effect of the journal? Returns false when it is not (begin it), true when it was handled here. */
+/* Is this effect of the journal? Returns false when it is not (begin it), true when it was handled here: a dry run may be gone then. */
 static bool replayed(struct run *run, uint32_t number, const char *name, const char *digest, const json_t *args)
 {
 	struct recorded key = { .effect = number };
@@ -114,6 +114,8 @@ static bool replayed(struct run *run, uint32_t number, const char *name, const c
 	}
 	found->seen = true;
 	run->recorded_seen++;
+	if (run->dry && !run->over && strcmp(name, "run.continue_as_new") == 0)
+		replay_continued(run);
 	return true;
 }
 
@@ -211,10 +213,7 @@ static void on_effect(struct run *run, const struct frame *frame)
 	if (run->list == LIST_RESIDENT)
 		run_move(run, LIST_NONE);
 	run_set_state(run, RUN_RUNNING);
-	if (replayed(run, frame->sequence, name, digest, args)) {
-		if (run->dry && !run->over && strcmp(name, "run.continue_as_new") == 0)
-			replay_continued(run);
-	} else {
+	if (!replayed(run, frame->sequence, name, digest, args)) {
 		struct recorded other = { 0 };
 		if (!run->dry)
 			begin_effect(run, frame->sequence, name, digest, (json_t *)(uintptr_t)args);

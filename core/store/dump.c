@@ -157,7 +157,7 @@ static int line_in(struct dump_reader *r, size_t *length, struct errbuf *e)
 
 int dump_open(struct dump_reader *r, FILE *file, struct errbuf *e)
 {
-	size_t length;
+	size_t length = 0;
 	int code;
 
 	*r = (struct dump_reader){ .file = file, .digest = mem_alloc(sizeof(*r->digest)) };

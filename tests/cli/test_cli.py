@@ -275,7 +275,7 @@ def test_settings(folder):
     test("env() takes the variable, or its default; a URL with a password is not shown", "= 127.0.0.1:1 " in out and "redis                    = (set)" in out and "sesame" not in out, out + err)
     code, out, err = perigee("doctor", "--settings", "--listen", "127.0.0.1:0", cwd=folder, env={"PERIGEE_LISTEN": "127.0.0.1:2", "PERIGEE_LOG_LEVEL": "error", "PERIGEE_ADMIN_KEY": "sesame"})
     test("flags go over the environment, that over the file", "= 127.0.0.1:0 " in out and "= error   (PERIGEE_LOG_LEVEL)" in out, out + err)
-    test("doctor finds nothing to mend and shows no secret", code == 0 and "fail" not in out and "sesame" not in out, out + err)
+    test("doctor finds nothing to mend and shows no secret", code == 0 and not any(line.startswith("fail") for line in out.splitlines()) and "sesame" not in out, out + err)
     code, out, err = perigee("check", cwd=folder, env={"PERIGEE_WORKERS": "many"})
     test("a variable that does not parse is named, exit 2", code == 2 and "PERIGEE_WORKERS" in err, err)
     os.remove(os.path.join(folder, "perigee.lua"))

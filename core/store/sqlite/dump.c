@@ -216,7 +216,7 @@ static int row_bind(sqlite3_stmt *s, int at, const struct store_value *v)
 static int row_insert(struct connection *c, sqlite3_stmt *s, const struct dump_reader *r, const struct table *t, struct str tenant, struct buf *scratch,
                       struct errbuf *e)
 {
-	struct store_value v;
+	struct store_value v = { .type = STORE_NULL };
 	int rc = SQLITE_OK;
 
 	if (json_array_size(r->value) != t->count)
