@@ -23,3 +23,14 @@ for part in '"renewal":{"blocker":"usage"' '"quote":"No, hardly anybody ever log
   esac
 done
 echo "ok 1 - the third playbook of docs/authors.md works"
+
+block() { # the lua block with this word behind its fence
+  awk -v fence="\`\`\`lua $1" '$0 == fence { on = 1; next } /^```$/ { on = 0 } on' "$root/docs/authors.md"
+}
+mkdir -p "$work/spec"
+block agent >"$work/scripts/agents/renewals.lua"
+block spec >"$work/spec/renewals_spec.lua"
+"$perigee" check --root "$work"
+"$perigee" test --root "$work" --output tap spec/renewals_spec.lua >"$work/tap" || { cat "$work/tap" >&2; exit 1; }
+grep -q '^ok 1 .*hands each contract on' "$work/tap" || { cat "$work/tap" >&2; exit 1; }
+echo "ok 2 - the agent of docs/authors.md and its spec work"

@@ -72,9 +72,9 @@ has out/statements.c '[STATEMENT_thing_get] = { "thing_get", false, 2,' && has o
 check $? "the table has scope and number of parameters"
 has out/statements.c 'SELECT \"a\" FROM things\n' && has out/statements.c "'back\\\\slash'" && ! has out/statements.c "comment inside"
 check $? "the SQL is quoted for C, without comments"
-has out/statements.c 'WHERE tenant_id = $3 AND kind = $1' && has out/statements.c '"ti", false, .many = 1 + STATEMENT_thing_get_many'
+has out/statements.c 'WHERE tenant_id = $3 AND kind = $1' && has out/statements.c '"ti", .writes = false, .many = 1 + STATEMENT_thing_get_many'
 check $? "PostgreSQL has types, and the tenant is the parameter after the last"
-has out/statements.c '"ti", true, .many_of = 1 + STATEMENT_thing_get, .uncounted = true' && has out/statements.c '{ .name = "thing_get_many" }'
+has out/statements.c '"ti", .writes = true, .many_of = 1 + STATEMENT_thing_get, .uncounted = true' && has out/statements.c '{ .name = "thing_get_many" }'
 check $? "a form for many knows its statement; the other engine has none"
 
 refused lite/good.sql '-- name: a
