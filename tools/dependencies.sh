@@ -63,9 +63,17 @@ if [ "$(id -u)" != 0 ]; then
 	fi
 	sudo="sudo"
 fi
+# Tests start servers of their own. Those that come with a package are not started (RUNLEVEL: by init scripts, SYSTEMD_OFFLINE: by systemctl), now or at the
+# next boot; one that was there before is left as it is.
 install() {
-	# RUNLEVEL=1: servers that come with packages are not started; tests start their own.
-	$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 $missing
+	$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 $missing &&
+		keep_servers_off
+}
+keep_servers_off() {
+	[ -d /run/systemd/system ] || return 0
+	for server in postgresql redis-server pgbouncer; do
+		case " $missing " in *" $server "*) $sudo systemctl disable --now --quiet "$server" || return 1 ;; esac
+	done
 }
 # The package lists of a fresh machine are empty or old: fetch them only when the first try does not get there.
 log=$(mktemp)

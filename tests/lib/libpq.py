@@ -48,6 +48,9 @@ class Connection:
     def __exit__(self, *_):
         self.close()
 
+    def __del__(self):
+        self.close()        # as sqlite3 does: whoever only asks something keeps no connection
+
     def close(self):
         if self.handle:
             _pq.PQfinish(self.handle)
