@@ -243,7 +243,7 @@ static void deliver(struct run *run, struct issued *issued)
 	flight_leave(issued);
 	if (issued->wait) {
 		issued->wait->issued = NULL;
-		wait_free(issued->wait);
+		wait_ended(issued->wait);
 	}
 	issued_finish(issued);
 }

@@ -149,7 +149,7 @@ struct wait {
 	json_t *detail;
 	struct issued *issued;             /* its cell's, or the orphan that ends it */
 	bool registered, resolving, checking, check_again;
-	bool due;                          /* its deadline passed while it was being looked up */
+	bool due;                          /* its deadline passed while it was being looked up, or waited for its turn */
 	size_t heap_at;                    /* position + 1 in engine->timers; 0: not there */
 	TAILQ_ENTRY(wait) link;            /* of run->waits */
 	TAILQ_ENTRY(wait) named;           /* of the bucket of its key */
@@ -159,6 +159,7 @@ struct wait {
 struct wait_key {                          /* "kind\nname": all waits for one thing */
 	char *text;
 	TAILQ_HEAD(, wait) waits;
+	struct wait *turn;                 /* of a signal: who looks, or takes what it found; the others come after it */
 	UT_hash_handle hh;
 };
 
@@ -419,6 +420,8 @@ void waits_check(struct engine *engine, const char *kind, const char *name);
 void waits_fire_due(struct engine *engine);
 void wait_attach(struct wait *wait, struct issued *issued);
 void wait_look_again(struct wait *wait);
+/* Its end is in the journal: frees it; who waits for the same signal looks next. */
+void wait_ended(struct wait *wait);
 int64_t run_wake_at(const struct run *run);
 /* settling.c */
 bool run_is_quiet(const struct run *run);              /* it waits, and nothing of it is under way */

@@ -1,6 +1,8 @@
 /*
  * Waits: timers, signals, approvals, children. What a run waits for is a row; what ends the wait is a row too, found by looking (wait_check):
  * when the wait is registered, when somebody says that something came, and when a run is taken over. So a hint may be lost and nothing is.
+ *
+ * A signal wakes one of those who wait for it: they look one after the other, so that they do not all find the same one and all but one in vain.
  */
 #include "run/run_internal.h"
 
@@ -127,6 +129,8 @@ void wait_free(struct wait *wait)
 		heap_remove(engine, wait);
 	if (wait->key) {
 		TAILQ_REMOVE(&wait->key->waits, wait, named);
+		if (wait->key->turn == wait)
+			wait->key->turn = NULL;
 		if (TAILQ_EMPTY(&wait->key->waits)) {
 			HASH_DEL(engine->waits, wait->key);
 			free(wait->key->text);
@@ -254,6 +258,46 @@ static void found_child(struct wait *wait, struct store_tx *read)
 static void wait_check(struct wait *wait);
 static void wait_expire(struct wait *wait);
 
+static bool takes_turns(const struct wait *wait)
+{
+	return strcmp(wait->kind, "signal") == 0;
+}
+
+static bool comes_later(const struct wait *wait)
+{
+	return wait->key && wait->key->turn && wait->key->turn != wait;
+}
+
+/* There is no signal, so there was none for those either whose deadline passed before their turn. */
+static void turn_ends(struct wait *wait)
+{
+	struct engine *engine = wait->run->engine;
+	char *name = mem_copy(str_of(wait->name));
+	wait->key->turn = NULL;
+	while (wait) {
+		struct wait_key *key = wait_key_find(engine, "signal", name, false);
+		wait = key ? TAILQ_FIRST(&key->waits) : NULL;
+		while (wait && (!wait->due || wait->resolving || wait->run->over))
+			wait = TAILQ_NEXT(wait, named);
+		if (wait)
+			wait_expire(wait);
+	}
+	free(name);
+}
+
+void wait_ended(struct wait *wait)
+{
+	struct wait *next = NULL;
+	if (wait->key && wait->key->turn == wait) {
+		next = TAILQ_FIRST(&wait->key->waits);
+		while (next && (next == wait || next->resolving))
+			next = TAILQ_NEXT(next, named);
+	}
+	wait_free(wait);
+	if (next)
+		wait_check(next);
+}
+
 /* What came may have come unheard: forget the run, its rows know. */
 static void look_failed(struct store_tx *tx, struct wait_look *look)
 {
@@ -295,6 +339,8 @@ static void look_on_read(struct store_tx *tx, int code, void *arg)
 		wait = run ? wait_find(run, look->effect) : NULL;
 		if (wait && again && !wait->resolving)
 			wait_check(wait);
+		else if (wait && takes_turns(wait) && !wait->resolving)
+			turn_ends(wait);
 		else if (wait && wait->due && !wait->resolving && !run->over)
 			wait_expire(wait);
 		HASH_FIND_STR(look->engine->runs, look->run, run);
@@ -312,10 +358,15 @@ static void wait_check(struct wait *wait)
 	struct run *run = wait->run;
 	if (!wait->registered || wait->resolving || run->over || strcmp(wait->kind, "timer") == 0)
 		return;
-	if (wait->checking) {
-		wait->check_again = true;
+	struct wait *asking = takes_turns(wait) && comes_later(wait) ? wait->key->turn : wait;
+	if (asking->checking) {
+		asking->check_again = true;
 		return;
 	}
+	if (asking != wait)
+		return; /* its end lets the next one look */
+	if (takes_turns(wait))
+		wait->key->turn = wait;
 	wait->checking = true;
 	struct wait_look *look = mem_alloc(sizeof *look);
 	look->engine = run->engine;
@@ -345,6 +396,8 @@ void waits_check(struct engine *engine, const char *kind, const char *name)
 	for (wait = key ? TAILQ_FIRST(&key->waits) : NULL; wait; wait = next) {
 		next = TAILQ_NEXT(wait, named);
 		wait_check(wait);
+		if (takes_turns(wait) && key->turn)
+			return;
 	}
 }
 
@@ -374,7 +427,7 @@ static void wait_expire(struct wait *wait)
 static void wait_due(struct wait *wait)
 {
 	heap_remove(wait->run->engine, wait);
-	if (wait->checking)
+	if (wait->checking || comes_later(wait))
 		wait->due = true; /* what came in time counts: the look decides */
 	else if (!wait->resolving && !wait->run->over)
 		wait_expire(wait);

@@ -151,6 +151,16 @@ def one_signal_wakes_one_of_many_waiting_tasks():
     equal(host.wait_run(run, "succeeded", "failed", seconds=30)["output"], {"got": 300})
 
 
+@test
+def each_of_many_waiting_tasks_hears_a_signal_that_came_in_time_or_its_deadline():
+    run = start("many_until", {"tasks": 60, "ms": 3000})
+    host.until(lambda: host.waits(run), 60, 20)
+    for n in range(25):
+        host.say(run, "same", n)
+    equal(host.wait_run(run, "succeeded", "failed", seconds=30)["output"], {"got": 25, "late": 35})
+    equal(host.value("SELECT count(*) FROM signals WHERE run = ? AND consumed_by IS NULL", run), 0)
+
+
 # -- signals, timers, children --
 
 @test

@@ -87,6 +87,24 @@ return agent "trouble" {
         return { got = #run.all(tasks) }
       end,
     },
+    many_until = {
+      title = "Many tasks wait for the same signal, not for ever",
+      input = { tasks = "integer", ms = "integer" },
+      output = { got = "integer", late = "integer" },
+      run = function(input)
+        local tasks = {}
+        for n = 1, input.tasks do
+          tasks[n] = function()
+            return run.await("same", { timeout_ms = input.ms }) ~= nil
+          end
+        end
+        local got = 0
+        for _, heard in ipairs(run.all(tasks)) do
+          got = got + (heard and 1 or 0)
+        end
+        return { got = got, late = input.tasks - got }
+      end,
+    },
     poll = {
       title = "Is the signal here already?",
       input = { signal = "string", ms = "integer" },
