@@ -203,7 +203,7 @@ def cancelling_takes_the_whole_tree():
     until = time.monotonic() + 10
     while True:
         with host.database() as db:
-            tree = db.execute("WITH RECURSIVE t(id) AS (SELECT ? UNION SELECT runs.id FROM runs JOIN t ON runs.parent = t.id) SELECT id FROM t",
+            tree = db.execute("WITH RECURSIVE t(id) AS (SELECT id FROM runs WHERE id = ? UNION SELECT runs.id FROM runs JOIN t ON runs.parent = t.id) SELECT id FROM t",
                               (run,)).fetchall()
         if len(tree) == 5:
             break
