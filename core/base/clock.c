@@ -1,7 +1,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
@@ -14,19 +14,29 @@ static int64_t read_clock_us(clockid_t which)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* The wall clock may be set back; what was read once is never undercut in this process. */
+/*
+ * The wall clock may be set back. What was read once is never undercut in this process, and time does not stand still until the clock has caught up (who sleeps
+ * two seconds would sleep an hour): meanwhile it goes on at half speed, so that what we are ahead of the clock is gone after twice that time.
+ */
 static int64_t system_now_us(void *context)
 {
-	static _Atomic int64_t latest_us;
-	int64_t now_us = read_clock_us(CLOCK_REALTIME);
-	int64_t seen_us = atomic_load_explicit(&latest_us, memory_order_relaxed);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static int64_t base_us, base_monotonic_us; /* the last reading that the wall clock itself gave, and when */
+	int64_t now_us, monotonic_us, least_us;
 
 	(void)context;
-	while (now_us > seen_us) {
-		if (atomic_compare_exchange_weak(&latest_us, &seen_us, now_us))
-			return now_us;
+	pthread_mutex_lock(&lock);
+	now_us = read_clock_us(CLOCK_REALTIME);
+	monotonic_us = read_clock_us(CLOCK_MONOTONIC);
+	least_us = base_us + (monotonic_us - base_monotonic_us) / 2;
+	if (base_us == 0 || now_us >= least_us) {
+		base_us = now_us;
+		base_monotonic_us = monotonic_us;
+	} else {
+		now_us = least_us;
 	}
-	return seen_us;
+	pthread_mutex_unlock(&lock);
+	return now_us;
 }
 
 static void system_fill(void *context, void *p, size_t n)

@@ -4,7 +4,7 @@
 #include "base/bytes.h"
 
 struct clock {
-	int64_t (*now_us)(void *context);     /* wall clock; never goes back for one source */
+	int64_t (*now_us)(void *context);     /* wall clock; never goes back for one source: one that is set back goes on at half speed until it is right again */
 	void *context;
 };
 struct rng {

@@ -344,7 +344,11 @@ def unfinished(site, chance):
     items = [run for status in ("queued", "running", "waiting") for run in
              site.persist(chance, "GET", "/v1/runs?limit=20&status=" + status)["items"]]
     said = "".join(line for host in site.hosts for line in host.said[-15:])
-    return "%d or more runs have not ended: %r\n%s" % (len(items), [(r["id"], r["status"], r["capability"]) for r in items[:5]], said)
+    rows = "" if not site.postgres else "runs %r\nwaits %r\nworkers %r\nhand-offs %r\n" % tuple(site.postgres.sql(sql, site.store) for sql in (
+        "SELECT id, status, owner, fence, wake_at, journal_length, chain, parent FROM perigee.runs WHERE ended_at IS NULL LIMIT 10",
+        "SELECT w.*, (SELECT string_agg(c.status, ',') FROM perigee.runs c WHERE c.id = w.name OR c.chain = w.name) FROM perigee.waits w LIMIT 10",
+        "SELECT * FROM perigee.workers", "SELECT * FROM perigee.handoffs WHERE status = 'started' LIMIT 10"))
+    return "%d or more runs have not ended: %r\n%s%s" % (len(items), [(r["id"], r["status"], r["capability"]) for r in items[:5]], rows, said)
 
 
 def check_end(site, chance, oracle, started):
