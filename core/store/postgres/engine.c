@@ -35,12 +35,16 @@ struct link *lane_take(struct postgres *engine, struct link *own, int64_t deadli
 {
 	struct link *other;
 
+	bool may, crowded;
+
 	pthread_mutex_lock(&own->busy);
-	engine->shared.crowded = false;
-	if (link_ready(own, deadline_us, e) == 0)
+	/* Until it may try again, a lane without a connection does not wait for one: it shares. */
+	may = own->usable || !own->crowded || own->next_try_us <= clock_monotonic_us();
+	if (may && link_ready(own, deadline_us, e) == 0)
 		return own;
+	crowded = own->crowded;
 	pthread_mutex_unlock(&own->busy);
-	if (!engine->shared.crowded)
+	if (!crowded)
 		return NULL;
 	/* The server has no connection for this lane: one of the others'. Each holds it for one round only. */
 	for (int i = 0; i < 2 + engine->reader_count; i++) {
@@ -52,6 +56,8 @@ struct link *lane_take(struct postgres *engine, struct link *own, int64_t deadli
 			return other;
 		pthread_mutex_unlock(&other->busy);
 	}
+	if (!may)
+		err_set(e, ERR_STORE, "%s: the server has no connection left for this worker: raise max_connections or the role's limit", engine->shared.place.shown);
 	return NULL;
 }
 

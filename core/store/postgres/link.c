@@ -91,7 +91,7 @@ static int refused(struct link *link, const char *text, struct errbuf *e)
 
 	copy_line(link->why, sizeof(link->why), text);
 	if (strstr(text, "too many clients") != NULL || strstr(text, "connection slots") != NULL || strstr(text, "too many connections") != NULL) {
-		link->shared->crowded = true;
+		link->shared->crowded = link->crowded = true;
 		advice = "the server has no connection left: raise max_connections or the role's limit, or put a pooler before it";
 	} else if (strstr(text, "password") != NULL || strstr(text, "authentication") != NULL || strstr(text, "role ") != NULL) {
 		advice = "check user and password in the store's URL";
@@ -167,6 +167,7 @@ static int open_now(struct link *link, int64_t deadline_us, struct errbuf *e)
 	int code;
 
 	drop(link);
+	link->crowded = false;
 	code = connect_now(link, deadline_us, e);
 	if (code == 0)
 		PQsetNoticeReceiver(link->conn, silence, NULL);
@@ -230,7 +231,7 @@ int link_ready(struct link *link, int64_t deadline_us, struct errbuf *e)
 		if (link->pause_ms == 0)
 			link->pause_ms = PAUSE_FIRST_MS;
 		pause_more(link);
-		if (link->shared->crowded)
+		if (link->crowded)
 			break;
 	}
 	return code != 0 ? code : err_set(e, ERR_STORE, "%s: not connected: %s", link->shared->place.shown, link->why);

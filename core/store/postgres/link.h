@@ -45,6 +45,7 @@ struct link {
 	PGconn *conn;
 	bool pooled;
 	bool usable;             /* false: the next link_ready makes a new connection */
+	bool crowded;            /* the last try to make one found that the server has none left */
 	char *queue;             /* kinds of what is under way: p(repare), q(uery), s(ync); a ring */
 	uint16_t *queue_statement;
 	size_t head, tail;
