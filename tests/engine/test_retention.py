@@ -62,9 +62,11 @@ def age(run, hours):
 def an_old_run_goes_with_all_that_is_its_own_and_leaves_records():
     old, young, failed = call("steps", {"id": "old"}), call("steps", {"id": "young"}), call("brittle", {"id": "kept"})
     change("UPDATE runs SET status = 'failed' WHERE id = ?", failed["id"])
-    for id, status, run in (("of-old", "done", old["id"]), ("of-young", "done", young["id"]), ("never-started", "dead", None)):
-        change("INSERT INTO handoffs (id, status, type, version, sender, digest, correlation, depth, sender_run, run, created_at) "
-               "VALUES (?, ?, 't', 1, 'versions', '', 'c', 1, 's', ?, 1)", id, status, run)
+    db = database()
+    db.insert("handoffs", ["id", "status", "type", "version", "sender", "digest", "correlation", "depth", "sender_run", "run", "created_at"],
+              [(id, status, "t", 1, "versions", "", "c", 1, "s", run, 1)
+               for id, status, run in (("of-old", "done", old["id"]), ("of-young", "done", young["id"]), ("never-started", "dead", None))])
+    db.close()
     age(old["id"], 2)
     age(failed["id"], 2)
     until("SELECT count(*) FROM runs WHERE id = ?", 0, old["id"])

@@ -56,8 +56,6 @@ class Connection:
             _pq.PQfinish(self.handle)
         self.handle = None
 
-    __del__ = close
-
     def ask(self, sql, values=None, types=None, read=False):
         """Without values: one statement or several. types: OIDs, else the server guesses. read: numbers, booleans and bytes as Python's instead of text."""
         if values is None:
