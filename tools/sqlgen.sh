@@ -9,7 +9,8 @@
 #     -- purpose: one row or none      for people, as is every comment line after the headers; `params` may go on in indented comment lines
 #     -- only: postgres                there is none of this name for the other engine
 #     -- many: run_append uncounted    (PostgreSQL) this is the form for many of that statement: the same parameters, each an array. Every one
-#                                      of them changes one row; `uncounted`: however many, and nobody asks
+#                                      of them changes one row; `uncounted`: however many, and nobody asks; `answers`: it answers with the
+#                                      rows of all, led by the number of the element (from 1) that each is for
 #     SELECT … ;
 # It ends where the next `-- name:` begins. Comment lines inside are dropped. PostgreSQL: types are required, and $tenant, the tenant's name,
 # becomes the parameter after the last; every statement of a tenant names it. Both engines have the same statements with as many parameters.
@@ -58,8 +59,8 @@ function finish(    n, list, words) {
 		gsub(/\$tenant/, "$" (n + 1), sql)
 		if ("many" in value) {
 			split(value["many"], words, " ")
-			many_of[name] = words[1]; uncounted[name] = words[2] == "uncounted"
-			if (words[2] != "" && words[2] != "uncounted") fault_at(place[of, name], "statement " name ": many: NAME or NAME uncounted")
+			many_of[name] = words[1]; uncounted[name] = words[2] == "uncounted"; answers[name] = words[2] == "answers"
+			if (words[2] != "" && words[2] != "uncounted" && words[2] != "answers") fault_at(place[of, name], "statement " name ": many: NAME, NAME uncounted or NAME answers")
 		}
 	}
 	if (!(name in known)) { known[name] = 1; names[++count] = name }
@@ -116,7 +117,7 @@ function entry(which, name,    s) {
 	if (!((which, name) in place)) return "{ .name = \"" name "\" }"
 	s = "{ \"" name "\", " (scope[which, name] == "platform" ? "true" : "false") ", " params[which, name] "," sqls[which, name] ","
 	s = s "\n\t\t\"" types[which, name] "\", .writes = " (writes[which, name] ? "true" : "false")
-	if (which == "postgres" && name in many_of) s = s ", .many_of = 1 + STATEMENT_" many_of[name] (uncounted[name] ? ", .uncounted = true" : "")
+	if (which == "postgres" && name in many_of) s = s ", .many_of = 1 + STATEMENT_" many_of[name] (uncounted[name] ? ", .uncounted = true" : "") (answers[name] ? ", .answers = true" : "")
 	if (which == "postgres" && name in many) s = s ", .many = 1 + STATEMENT_" many[name]
 	return s " }"
 }

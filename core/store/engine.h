@@ -26,6 +26,7 @@ struct store_statement {
 	int many;                  /* 1 + the statement that does many of these at once; 0: there is none */
 	int many_of;               /* 1 + the statement of which this is the form for many */
 	bool uncounted;            /* of a form for many: one of them may change any number of rows */
+	bool answers;              /* of a form for many: its rows are led by the number of the one that each is for, from 1 */
 };
 extern const struct store_statement sqlite_statements[], postgres_statements[];
 

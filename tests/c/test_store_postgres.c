@@ -176,6 +176,152 @@ static void two_appends_of_one_run_in_one_batch_both_count(void **state)
 	assert_string_equal(postgres_sql("SELECT count(*) || '/' || max(journal_length) FROM perigee.journal, perigee.runs WHERE runs.id = 'run-001'"), "3/3");
 }
 
+static struct store_tx *ending(int run, int parent)
+{
+	struct store_tx *tx = begin("acme");
+	char id[32], of[32];
+
+	snprintf(id, sizeof(id), "run-%03d", run);
+	snprintf(of, sizeof(of), "run-%03d", parent);
+	store_tx_add(tx, STATEMENT_run_end, STORE_MUST, "tittniiii", id, (int64_t)1, "succeeded", "{}", NOW, (int64_t)0, (int64_t)0, (int64_t)0);
+	store_tx_add(tx, STATEMENT_run_waiters, STORE_ANY, "tt", id, of);
+	return tx;
+}
+
+struct answers {
+	int done, rows, wrong;
+};
+static struct answers answers;
+
+static void note_waiter(struct store_tx *tx, int code, void *arg)
+{
+	const struct store_result *r = store_tx_result(tx, 1);
+	char parent[32];
+
+	snprintf(parent, sizeof(parent), "run-%03d", (int)(intptr_t)arg);
+	answers.done++;
+	if (code != 0) {
+		answers.wrong++;
+	} else {
+		answers.rows += (int)r->rows;
+		answers.wrong += r->rows > 1 || (r->rows == 1 && (!str_equal(store_text(r, 0, 0), str_of(parent)) || !str_equal(store_text(r, 0, 1), STR("w"))));
+	}
+	store_tx_free(tx);
+}
+
+/* What a batch of writes answers comes to the transaction that asked. */
+static void each_write_of_a_batch_gets_its_own_rows(void **state)
+{
+	enum { RUNS = 60 };
+
+	(void)state;
+	answers = (struct answers){ 0 };
+	make_runs(RUNS + 20);
+	for (int i = 0; i < RUNS; i++) {
+		int parent = i % 3 == 0 ? 900 : RUNS + i % 20;     /* 900: there is none */
+
+		store_submit_write(ending(i, parent), note_waiter, (void *)(intptr_t)parent);
+	}
+	while (answers.done < RUNS)
+		loop_run_once(world.loop);
+	assert_int_equal(answers.wrong, 0);
+	assert_int_equal(answers.rows, RUNS - RUNS / 3);
+	assert_string_equal(postgres_sql("SELECT count(*) FROM perigee.runs WHERE status = 'succeeded'"), "60");
+}
+
+/* -- reads that share a section -------------------------------------------------------------------------------------------- */
+
+static void put_note(const char *tenant, int number)
+{
+	struct store_tx *tx = begin(tenant);
+	char id[32], body[80];
+
+	snprintf(id, sizeof(id), "n-%d", number);
+	snprintf(body, sizeof(body), "{\"n\":%d,\"of\":\"%s\"}", number, tenant);
+	store_tx_add(tx, STATEMENT_record_insert, STORE_MUST, "ttiinnt", "note", id, (int64_t)number + 1, NOW, body);
+	write_now(tx);
+}
+
+static void note_record(struct store_tx *tx, int code, void *arg)
+{
+	const struct store_result *r = store_tx_result(tx, 0);
+	int number = (int)(intptr_t)arg / 2;
+	char body[80];
+
+	snprintf(body, sizeof(body), "{\"n\":%d,\"of\":\"%s\"}", number, (intptr_t)arg % 2 == 0 ? "acme" : "other");
+	answers.done++;
+	if (code != 0 || r->rows != (number < 20 ? 1 : 0))
+		answers.wrong++;
+	else if (r->rows == 1)
+		answers.wrong += store_int(r, 0, 2) != number + 1 || !str_equal(store_text(r, 0, 6), str_of(body));
+	store_tx_free(tx);
+}
+
+static void note_state(struct store_tx *tx, int code, void *arg)
+{
+	const struct store_result *r = store_tx_result(tx, 0);
+	int number = (int)(intptr_t)arg / 2;
+
+	answers.done++;
+	answers.wrong += code != 0 || r->rows != 1 || store_int(r, 0, 0) != (number < 20 ? number + 1 : 0);
+	store_tx_free(tx);
+}
+
+static void note_refusal(struct store_tx *tx, int code, void *arg)
+{
+	(void)arg;
+	answers.done++;
+	answers.wrong += code != ERR_STORE;
+	store_tx_free(tx);
+}
+
+static void look_for(const char *tenant, int which)
+{
+	struct store_tx *get = begin(tenant), *state = begin(tenant);
+	char id[32];
+
+	snprintf(id, sizeof(id), "n-%d", which / 2);
+	store_tx_add(get, STATEMENT_record_get, STORE_ANY, "tt", "note", id);
+	store_submit_read(get, note_record, (void *)(intptr_t)which);
+	store_tx_add(state, STATEMENT_record_state, STORE_ANY, "tt", "note", id);
+	store_submit_read(state, note_state, (void *)(intptr_t)which);
+}
+
+/* Many reads at once of two tenants, of what is there and what is not, and one that the server refuses: each gets what it asked for. */
+static void each_read_gets_its_own_rows(void **state)
+{
+	enum { NUMBERS = 40 };
+	struct store_tx *bad;
+
+	(void)state;
+	answers = (struct answers){ 0 };
+	for (int i = 0; i < 20; i++) {
+		put_note("acme", i);
+		put_note("other", i);
+	}
+	for (int i = 0; i < 2 * NUMBERS; i++)
+		look_for(i % 2 == 0 ? "acme" : "other", i);
+	bad = begin("acme");
+	store_tx_add(bad, STATEMENT_record_get, STORE_ANY, "tt", "note", "\xff");
+	store_submit_read(bad, note_refusal, NULL);
+	for (int i = 0; i < 2 * NUMBERS; i++)
+		look_for(i % 2 == 0 ? "acme" : "other", i);
+	while (answers.done < 8 * NUMBERS + 1)
+		loop_run_once(world.loop);
+	assert_int_equal(answers.wrong, 0);
+}
+
+/* A table that fills is measured: the server does not go on planning as if it were empty. */
+static void tables_that_fill_are_measured(void **state)
+{
+	(void)state;
+	assert_string_equal(postgres_sql("SELECT count(*) FROM pg_stats WHERE schemaname = 'perigee' AND tablename = 'runs'"), "0");
+	make_runs(300);
+	for (int i = 0; i < 400 && strcmp(postgres_sql("SELECT count(*) FROM pg_stats WHERE schemaname = 'perigee' AND tablename = 'runs' AND attname = 'id'"), "1") != 0; i++)
+		usleep(25000);
+	assert_string_equal(postgres_sql("SELECT count(*) FROM pg_stats WHERE schemaname = 'perigee' AND tablename = 'runs' AND attname = 'id'"), "1");
+}
+
 /* -- lost connections -------------------------------------------------------------------------------------------------- */
 
 struct load {
@@ -395,6 +541,9 @@ int main(void)
 		SUITE_TEST(forms_for_many_suit_the_schema),
 		SUITE_TEST(a_moved_fence_fails_alone_among_many),
 		SUITE_TEST(two_appends_of_one_run_in_one_batch_both_count),
+		SUITE_TEST(each_write_of_a_batch_gets_its_own_rows),
+		SUITE_TEST(each_read_gets_its_own_rows),
+		SUITE_TEST(tables_that_fill_are_measured),
 		SUITE_TEST(cut_connections_lose_and_repeat_nothing),
 		SUITE_TEST(few_connections_are_shared),
 		SUITE_TEST(a_condemned_owner_writes_nothing),
@@ -403,6 +552,8 @@ int main(void)
 	};
 	static const struct CMUnitTest behind_a_pooler[] = {
 		SUITE_TEST(a_moved_fence_fails_alone_among_many),
+		SUITE_TEST(each_write_of_a_batch_gets_its_own_rows),
+		SUITE_TEST(each_read_gets_its_own_rows),
 		SUITE_TEST(cut_connections_lose_and_repeat_nothing),
 		SUITE_TEST(a_condemned_owner_writes_nothing),
 	};

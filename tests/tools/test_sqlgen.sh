@@ -63,6 +63,13 @@ WHERE tenant_id = $tenant AND kind = $1 AND id = $2;
 -- many: thing_get uncounted
 -- params: kind:text id:int
 UPDATE things SET a = 1 WHERE tenant_id = $tenant AND kind = ANY ($1);
+
+-- name: all_list_many
+-- scope: platform
+-- only: postgres
+-- many: all_list answers
+-- params:
+SELECT 1, 1;
 SQL
 made
 check $? "good folders are taken"
@@ -76,6 +83,8 @@ has out/statements.c 'WHERE tenant_id = $3 AND kind = $1' && has out/statements.
 check $? "PostgreSQL has types, and the tenant is the parameter after the last"
 has out/statements.c '"ti", .writes = true, .many_of = 1 + STATEMENT_thing_get, .uncounted = true' && has out/statements.c '{ .name = "thing_get_many" }'
 check $? "a form for many knows its statement; the other engine has none"
+has out/statements.c '.many_of = 1 + STATEMENT_all_list, .answers = true'
+check $? "a form for many may answer"
 
 refused lite/good.sql '-- name: a
 -- params:

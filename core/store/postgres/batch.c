@@ -10,6 +10,7 @@ void batch_init(struct batch *batch, size_t most)
 	batch->blocks = mem_array(batch->block_cap, sizeof(*batch->blocks));
 	batch->steps = mem_array(batch->step_cap, sizeof(*batch->steps));
 	batch->ops = mem_array(batch->op_cap, sizeof(struct store_op *));
+	batch->op_txs = mem_array(batch->op_cap, sizeof(struct store_tx *));
 }
 
 void batch_fini(struct batch *batch)
@@ -18,6 +19,7 @@ void batch_fini(struct batch *batch)
 	free(batch->blocks);
 	free(batch->steps);
 	free(batch->ops);
+	free(batch->op_txs);
 	*batch = (struct batch){ 0 };
 }
 
@@ -60,7 +62,7 @@ static const struct store_statement *many_of(const struct store_op *op)
 	return many > 0 ? &postgres_statements[many - 1] : NULL;
 }
 
-static bool can_merge(const struct store_tx *tx)
+bool batch_can_merge(const struct store_tx *tx)
 {
 	for (size_t i = 0; i < tx->count; i++) {
 		const struct store_statement *many = many_of(&tx->ops[i]);
@@ -73,6 +75,7 @@ static bool can_merge(const struct store_tx *tx)
 
 static struct batch_step *step_add(struct batch *batch, enum statement statement)
 {
+	const struct store_statement *many = &postgres_statements[postgres_statements[statement].many - 1];
 	struct batch_step *step;
 
 	if (batch->step_count == batch->step_cap) {
@@ -80,7 +83,7 @@ static struct batch_step *step_add(struct batch *batch, enum statement statement
 		batch->steps = mem_grow(batch->steps, batch->step_cap, sizeof(*batch->steps));
 	}
 	step = &batch->steps[batch->step_count++];
-	*step = (struct batch_step){ .statement = statement, .counted = !postgres_statements[postgres_statements[statement].many - 1].uncounted };
+	*step = (struct batch_step){ .statement = statement, .counted = !many->uncounted && !many->answers, .answers = many->answers };
 	return step;
 }
 
@@ -113,15 +116,19 @@ static void fill_ops(struct batch *batch, struct batch_block *block)
 	while (batch->op_count > batch->op_cap) {
 		batch->op_cap *= 2;
 		batch->ops = mem_grow(batch->ops, batch->op_cap, sizeof(struct store_op *));
+		batch->op_txs = mem_grow(batch->op_txs, batch->op_cap, sizeof(struct store_tx *));
 	}
 	for (size_t t = block->first_tx; t < block->first_tx + block->tx_count; t++) {
 		at = 0;
 		for (size_t i = 0; i < batch->txs[t]->count; i++) {
 			struct store_op *op = &batch->txs[t]->ops[i];
+			size_t place;
 
 			while (batch->steps[block->first_step + at].statement != op->statement)
 				at++;
-			batch->ops[batch->steps[block->first_step + at].first + filled[at]++] = op;
+			place = batch->steps[block->first_step + at].first + filled[at]++;
+			batch->ops[place] = op;
+			batch->op_txs[place] = batch->txs[t];
 		}
 	}
 }
@@ -169,7 +176,7 @@ void batch_plan(struct batch *batch, struct store_tx *list)
 	sort(batch->txs, batch->count);
 	for (size_t i = 0; i < batch->count; i++) {
 		struct store_tx *tx = batch->txs[i];
-		bool merged = can_merge(tx) && tx->count <= BATCH_STEPS_MAX;
+		bool merged = batch_can_merge(tx) && tx->count <= BATCH_STEPS_MAX;
 
 		if (block == NULL || block->merged != merged || !tx_same_tenant(tx, batch->txs[i - 1]) || (merged && !has_room(batch, block, tx))) {
 			block_end(batch, block);

@@ -267,6 +267,10 @@ static void answer(struct keeping *k, struct question *q)
 		break;
 	case QUESTION_TENANT: q->code = tenants_look(engine, k->link, str_of(q->name), &q->error); break;
 	case QUESTION_TENANTS: q->code = tenants_read(engine, k->link, &q->error); break;
+	case QUESTION_MEASURE:
+		if (ask_about(k, STATEMENT_tables_measure, NULL, &r, &q->error) != 0 && k->link->usable)     /* a lost connection is told elsewhere */
+			log_event(LOG_WARN, "store.unmeasured", "store", engine->shared.place.shown, "error", q->error.text, NULL);
+		break;
 	}
 	if (k->link != NULL && k->link->usable)
 		arena_reset(&k->arena);

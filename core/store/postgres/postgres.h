@@ -38,7 +38,7 @@ void queue_put(struct queue *q, struct store_tx *tx);
 struct store_tx *queue_take(struct queue *q, size_t most, size_t bytes_max);
 void queue_stop(struct queue *q);
 
-enum question_kind { QUESTION_REGISTER, QUESTION_RELEASE, QUESTION_FORGET, QUESTION_LOST, QUESTION_ALIVE, QUESTION_TENANT, QUESTION_TENANTS };
+enum question_kind { QUESTION_REGISTER, QUESTION_RELEASE, QUESTION_FORGET, QUESTION_LOST, QUESTION_ALIVE, QUESTION_TENANT, QUESTION_TENANTS, QUESTION_MEASURE };
 
 /* What the keeper is asked. Waited for by whoever asked, or nobody's: then the keeper frees it. */
 struct question {
@@ -67,6 +67,7 @@ struct postgres {
 	struct link_shared shared;
 	struct queue writes, reads;
 	struct link writer_link, keeper_link;
+	int64_t written, measure_at;         /* rows, since it was opened; the writer's */
 	struct reader readers[READERS_MAX];
 	int reader_count;
 	pthread_t writer, keeper;

@@ -82,4 +82,20 @@ const char postgres_secure_sql[] =
 	"		END IF;\n"
 	"	END LOOP;\n"
 	"END\n"
-	"$do$";
+	"$do$;\n"
+	/* The server measures a table a minute after it was first filled; until then it would plan as if a tenant had one row, and read all rows for each. */
+	"CREATE OR REPLACE FUNCTION perigee.perigee_measure() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $do$\n"
+	"DECLARE\n"
+	"	each record;\n"
+	"	measured bigint := 0;\n"
+	"BEGIN\n"
+	"	FOR each IN SELECT relname FROM (SELECT c.relname, c.relpages, pg_relation_size(c.oid) / current_setting('block_size')::bigint AS pages FROM pg_class c\n"
+	"			WHERE c.relnamespace = 'perigee'::regnamespace AND c.relkind = 'r') AS t WHERE pages > 2 * relpages + 8 AND pages <= 2048 LIMIT 8 LOOP\n"
+	"		EXECUTE format('ANALYZE (SKIP_LOCKED) perigee.%I', each.relname);\n"
+	"		measured := measured + 1;\n"
+	"	END LOOP;\n"
+	"	RETURN measured;\n"
+	"END\n"
+	"$do$;\n"
+	"REVOKE ALL ON FUNCTION perigee.perigee_measure() FROM PUBLIC;\n"
+	"GRANT EXECUTE ON FUNCTION perigee.perigee_measure() TO perigee_app";

@@ -210,6 +210,11 @@ static bool take_value(const PGresult *result, int row, int column, struct arena
 	return true;
 }
 
+static int bad_column(const PGresult *result, const struct store_statement *statement, size_t column, struct errbuf *e)
+{
+	return err_set(e, ERR_STORE, "%s: column %zu has type %u, which no statement may answer with", statement->name, column + 1, PQftype(result, (int)column));
+}
+
 int64_t pg_changed(const PGresult *result)
 {
 	const char *status = PQcmdStatus((PGresult *)(uintptr_t)result);
@@ -233,10 +238,59 @@ int pg_result_take(const PGresult *result, const struct store_statement *stateme
 	for (size_t row = 0; row < rows; row++)
 		for (size_t column = 0; column < columns; column++)
 			if (!take_value(result, (int)row, (int)column, arena, &values[row * columns + column]))
-				return err_set(e, ERR_STORE, "%s: column %zu has type %u, which no statement may answer with", statement->name, column + 1,
-				    PQftype(result, (int)column));
+				return bad_column(result, statement, column, e);
 	out->rows = rows;
 	out->columns = columns;
 	out->values = values;
 	return 0;
+}
+
+/* For which of `count` this row is, from 0; SIZE_MAX: for none. */
+static size_t element_of(const PGresult *result, int row, size_t count)
+{
+	struct store_value v = { .type = STORE_NULL };
+
+	if (PQgetisnull(result, row, 0) != 0 || !take_integer(result, row, 0, PQgetlength(result, row, 0), &v) || v.integer < 1 || v.integer > (int64_t)count)
+		return SIZE_MAX;
+	return (size_t)v.integer - 1;
+}
+
+static int share_row(const PGresult *result, const struct store_statement *many, int row, struct store_op *op, struct store_tx *tx, struct errbuf *e)
+{
+	struct store_result *to = &op->result;
+	struct store_value *values = (struct store_value *)(uintptr_t)to->values + to->rows * to->columns;     /* ours until the transaction is complete */
+
+	for (size_t column = 0; column < to->columns; column++)
+		if (!take_value(result, row, (int)column + 1, &tx->arena, &values[column]))
+			return bad_column(result, many, column + 1, e);
+	to->rows++;
+	return 0;
+}
+
+int pg_result_share(const PGresult *result, const struct store_statement *many, struct store_op *const *ops, struct store_tx *const *txs, size_t count,
+    struct errbuf *e)
+{
+	int rows = PQntuples(result), fields = PQnfields(result), code = 0;
+	size_t at, columns = fields > 1 ? (size_t)fields - 1 : 0;
+
+	if (columns == 0 || PQftype(result, 0) != PG_INT8)
+		return err_set(e, ERR_STORE, "%s: its rows are not led by the number of an element", many->name);
+	for (size_t i = 0; i < count; i++)
+		ops[i]->result = (struct store_result){ .columns = columns };
+	for (int row = 0; row < rows; row++) {
+		at = element_of(result, row, count);
+		if (at == SIZE_MAX)
+			return err_set(e, ERR_STORE, "%s: row %d is for no element", many->name, row + 1);
+		ops[at]->result.rows++;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (ops[i]->result.rows > 0)
+			ops[i]->result.values = arena_alloc(&txs[i]->arena, ops[i]->result.rows * columns * sizeof(struct store_value));
+		ops[i]->result.rows = 0;
+	}
+	for (int row = 0; row < rows && code == 0; row++) {
+		at = element_of(result, row, count);
+		code = share_row(result, many, row, ops[at], txs[at], e);
+	}
+	return code;
 }

@@ -31,4 +31,7 @@ MUST_CHECK int pg_params_many(struct pg_params *p, const struct store_statement 
     struct errbuf *e);
 /* The rows of a result into the transaction's arena. ERR_STORE when a column has a type that no statement may answer with. */
 MUST_CHECK int pg_result_take(const PGresult *result, const struct store_statement *statement, struct arena *arena, struct store_result *out, struct errbuf *e);
+/* The rows of a form for many that answers: to each operation its own, in its transaction's arena (txs[i] has ops[i]). */
+MUST_CHECK int pg_result_share(const PGresult *result, const struct store_statement *many, struct store_op *const *ops, struct store_tx *const *txs, size_t count,
+    struct errbuf *e);
 int64_t pg_changed(const PGresult *result);        /* rows changed by INSERT, UPDATE, DELETE */

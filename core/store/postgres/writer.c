@@ -19,6 +19,8 @@
 enum {
 	ATTEMPTS_MAX = 5,
 	PROOF_US = 3000000,
+	MEASURE_FIRST = 250,          /* rows written by this process; then at each doubling, until the server's own daemon has had its turn */
+	MEASURE_LAST = 1000000,
 	LOCK_TIMEOUT_MS = 2000,
 	IDLE_TIMEOUT_MS = 5000,       /* of a transaction without an owner whose host was stopped in the middle */
 };
@@ -233,6 +235,26 @@ static enum outcome send_step(struct writing *w, const struct batch_step *step, 
 	return code == 0 ? OUTCOME_HELD : OUTCOME_REFUSED;
 }
 
+/* The rows of a step that answers, or of one that was sent in its form for one. */
+static enum outcome take_rows(struct writing *w, const struct batch_step *step, const PGresult *result)
+{
+	struct store_op **ops = &w->batch.ops[step->first];
+	struct store_tx **txs = &w->batch.op_txs[step->first];
+	const struct store_statement *statement = &postgres_statements[step->statement];
+	int code;
+
+	if (step->count == 1)
+		code = pg_result_take(result, statement, &txs[0]->arena, &ops[0]->result, &w->error);
+	else
+		code = pg_result_share(result, &postgres_statements[statement->many - 1], ops, txs, step->count, &w->error);
+	for (size_t i = 0; i < step->count && code == 0; i++) {
+		if (ops[i]->expect == STORE_MUST && ops[i]->result.rows == 0 && ops[i]->result.changed == 0)
+			code = ERR_CONFLICT;
+		w->changed += ops[i]->result.changed;
+	}
+	return code == 0 ? OUTCOME_HELD : OUTCOME_REFUSED;
+}
+
 static enum outcome read_step(struct writing *w, const struct batch_step *step)
 {
 	struct link_answer answer = link_next(w->link, w->deadline_us);
@@ -241,6 +263,8 @@ static enum outcome read_step(struct writing *w, const struct batch_step *step)
 
 	if (answer.kind != LINK_ROWS)
 		return judge(w, &answer, name_of(ops[0]));
+	if (step->answers || step->count == 1)
+		return take_rows(w, step, answer.result);
 	changed = pg_changed(answer.result);
 	w->changed += changed;
 	if (step->counted && changed != (int64_t)step->count)
@@ -511,6 +535,16 @@ static void refuse(struct writing *w)
 	}
 }
 
+/* Tables that were empty a moment ago have grown: the server should know before it plans much by what it knew. */
+static void have_measured(struct postgres *engine, int64_t changed)
+{
+	engine->written += changed;
+	if (engine->written < engine->measure_at || engine->measure_at > MEASURE_LAST)
+		return;
+	engine->measure_at = engine->written * 2;
+	keeper_post(engine, QUESTION_MEASURE, STR(""), NULL);
+}
+
 static void serve(struct writing *w)
 {
 	struct store_commit done;
@@ -524,6 +558,8 @@ static void serve(struct writing *w)
 	held = write_batch(w);
 	done.seconds = (double)(clock_monotonic_us() - began_us) / 1e6;
 	done.rows = w->changed;
+	if (held)
+		have_measured(w->engine, w->changed);
 	store_complete(w->engine->store, w->list, held && w->changed > 0 ? &done : NULL, held);
 }
 
@@ -539,6 +575,7 @@ void *writer_run(void *arg)
 	struct writing w = { .engine = arg };
 	struct postgres *engine = arg;
 
+	engine->measure_at = MEASURE_FIRST;
 	batch_init(&w.batch, BATCH_MAX);
 	while ((w.list = queue_take(&engine->writes, BATCH_MAX, BATCH_BYTES_MAX)) != NULL) {
 		w.error.text[0] = '\0';

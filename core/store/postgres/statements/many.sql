@@ -1,5 +1,6 @@
 -- The forms for many of the statements that busy hosts run most: a batch of several transactions of one tenant runs each of them once, with arrays
 -- (core/store/postgres/batch.h). Each element does what the statement does alone; where it must count, the number of changed rows tells whether all did.
+-- Those that answer number their elements (n, from 1).
 
 -- name: run_append_many
 -- scope: tenant
@@ -165,3 +166,55 @@ CROSS JOIN LATERAL (SELECT field, path FROM record_indexes WHERE record_indexes.
                     UNION SELECT 'deal', '$."deal"' WHERE m.kind = 'source') AS indexed
 ON CONFLICT (tenant_id, kind, id, field) DO UPDATE SET value = excluded.value
 WHERE record_fields.tenant_id = $tenant AND record_fields.value <> excluded.value;
+
+-- name: intents_end_many
+-- scope: tenant
+-- only: postgres
+-- many: intents_end uncounted
+-- params: run:text
+DELETE FROM intents
+USING unnest($1::text[]) AS m (run)
+WHERE intents.tenant_id = $tenant AND intents.run = m.run;
+
+-- name: outcomes_withdraw_many
+-- scope: tenant
+-- only: postgres
+-- many: outcomes_withdraw uncounted
+-- params: run:text at:int
+UPDATE outcomes SET status = 'withdrawn', decided_at = m.at
+FROM unnest($1::text[], $2::bigint[]) AS m (run, at)
+WHERE outcomes.tenant_id = $tenant AND outcomes.run = m.run AND outcomes.status = 'unknown';
+
+-- name: run_waiters_many
+-- scope: tenant
+-- only: postgres
+-- many: run_waiters answers
+-- params: id:text parent:text?
+SELECT m.n, runs.id, runs.owner
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS m (id, parent, n)
+     JOIN runs ON runs.tenant_id = $tenant AND runs.id = m.parent
+WHERE runs.ended_at IS NULL
+UNION ALL
+SELECT m.n, runs.id, runs.owner
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS m (id, parent, n)
+     JOIN waits ON waits.tenant_id = $tenant AND waits.kind = 'child' AND waits.name = m.id
+     JOIN runs ON runs.tenant_id = $tenant AND runs.id = waits.run
+WHERE runs.ended_at IS NULL;
+
+-- name: record_state_many
+-- scope: tenant
+-- only: postgres
+-- many: record_state answers
+-- params: kind:text id:text
+SELECT m.n, (SELECT version FROM records WHERE tenant_id = $tenant AND kind = m.kind AND id = m.id),
+       (SELECT max(version) FROM record_history WHERE tenant_id = $tenant AND kind = m.kind AND id = m.id)
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS m (kind, id, n);
+
+-- name: record_get_many
+-- scope: tenant
+-- only: postgres
+-- many: record_get answers
+-- params: kind:text id:text
+SELECT m.n, r.kind, r.id, r.version, r.updated_at, r.run, r.actor, r.body
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS m (kind, id, n)
+     JOIN records r ON r.tenant_id = $tenant AND r.kind = m.kind AND r.id = m.id;

@@ -19,6 +19,22 @@ SELECT pg_catalog.pg_current_xact_id()::text,
 -- purpose: whose rows the statements that follow see, until the transaction ends
 SELECT pg_catalog.set_config('perigee.tenant', $1, true);
 
+-- name: session_look
+-- scope: platform
+-- only: postgres
+-- params: tenant:text
+-- purpose: the same before many that are looked up by their keys: their plans go by index and are made once
+SELECT pg_catalog.set_config('perigee.tenant', $1, true), pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
+       pg_catalog.set_config('enable_seqscan', 'off', true), pg_catalog.set_config('enable_hashjoin', 'off', true),
+       pg_catalog.set_config('enable_mergejoin', 'off', true);
+
+-- name: tables_measure
+-- scope: platform
+-- only: postgres
+-- params:
+-- purpose: statistics of tables that have grown much and are small still (secure.c); how many were measured
+SELECT perigee_measure();
+
 -- name: transaction_status
 -- scope: platform
 -- only: postgres
