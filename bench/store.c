@@ -49,7 +49,7 @@ static void slot_on_done(struct store_tx *tx, int code, void *arg)
 static void add_birth(struct store_tx *tx, struct slot *slot, int64_t now_us)
 {
 	uuid_format(uuid_new(&clock_system, &rng_system), slot->run);
-	store_tx_add(tx, STATEMENT_run_insert, STORE_MUST, "ttttsjtnninnis", slot->run, "sales", "qualify", "bundle", STR("queued"), slot->bench->body,
+	store_tx_add(tx, STATEMENT_run_insert, STORE_MUST, "ttttsjtnninnisn", slot->run, "sales", "qualify", "bundle", STR("queued"), slot->bench->body,
 	    "deal", now_us, (int64_t)0, STR("owner"));
 }
 

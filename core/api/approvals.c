@@ -113,7 +113,7 @@ static enum flow_result step_decide(struct flow *flow)
 
 	engine_decide_approval(call->api->options.engine, call_tenant(call), call_param(call, 0),
 	                       json_string_value(json_member(call->body, "decision")), json_member_str(call->body, "note"), str_of(actor),
-	                       call_on_engine, call);
+	                       (call->scopes & 1u << SCOPE_ADMIN) != 0, call_on_engine, call);
 	free(actor);
 	return FLOW_WAIT;
 }

@@ -94,7 +94,10 @@ static enum flow_result step_start(struct flow *flow)
 		digest_of(call, start->digest);
 		request.body_digest = start->digest;
 	}
+	char *actor = call_actor(call);
+	request.by = str_of(actor);
 	engine_start_run(call->api->options.engine, &request, start_on_started, start);
+	free(actor);
 	return FLOW_WAIT;
 }
 

@@ -41,7 +41,11 @@ static enum flow_result step_fork(struct flow *flow)
 	struct call *call = flow->owner;
 	const struct asked *asked = call->state;
 
-	engine_fork_run(call->api->options.engine, call_tenant(call), call_param(call, 0), asked->at, str_of(asked->bundle), call_on_engine, call);
+	char *actor = call_actor(call);
+
+	engine_fork_run(call->api->options.engine, call_tenant(call), call_param(call, 0), asked->at, str_of(asked->bundle), str_of(actor), call_on_engine,
+	                call);
+	free(actor);
 	return FLOW_WAIT;
 }
 
@@ -50,7 +54,10 @@ static enum flow_result step_retry(struct flow *flow)
 	struct call *call = flow->owner;
 	const struct asked *asked = call->state;
 
-	engine_retry_run(call->api->options.engine, call_tenant(call), call_param(call, 0), str_of(asked->bundle), call_on_engine, call);
+	char *actor = call_actor(call);
+
+	engine_retry_run(call->api->options.engine, call_tenant(call), call_param(call, 0), str_of(asked->bundle), str_of(actor), call_on_engine, call);
+	free(actor);
 	return FLOW_WAIT;
 }
 

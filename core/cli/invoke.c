@@ -344,7 +344,7 @@ struct invocation *
 invocation_fork(struct host *host, struct str tenant, const struct fork_request *fork, bool trace, invocation_done_fn done, void *arg)
 {
 	struct invocation *v = invocation_new(host, tenant, trace, done, arg);
-	engine_fork_run(host->engine, tenant, fork->run, fork->at, fork->bundle, invocation_on_forked, v);
+	engine_fork_run(host->engine, tenant, fork->run, fork->at, fork->bundle, STR("cli"), invocation_on_forked, v);
 	return v;
 }
 
@@ -352,7 +352,7 @@ struct invocation *
 invocation_retry(struct host *host, struct str tenant, struct str run, struct str bundle, bool trace, invocation_done_fn done, void *arg)
 {
 	struct invocation *v = invocation_new(host, tenant, trace, done, arg);
-	engine_retry_run(host->engine, tenant, run, bundle, invocation_on_forked, v);
+	engine_retry_run(host->engine, tenant, run, bundle, STR("cli"), invocation_on_forked, v);
 	return v;
 }
 

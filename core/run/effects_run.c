@@ -29,7 +29,7 @@ const char effect_schema_run_join[] =
 	"{\"type\":\"object\",\"properties\":{\"run\":{\"type\":\"string\",\"format\":\"uuid\"}},\"required\":[\"run\"],\"additionalProperties\":false}";
 const char effect_schema_approval_ask[] =
 	"{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":500},\"body\":{},\"subject\":"
-	TEXT_SCHEMA ",\"owner\":" TEXT_SCHEMA ",\"timeout_ms\":{\"type\":[\"number\",\"null\"],\"minimum\":0,\"maximum\":" TIMEOUT_MS_MAX "}},"
+	TEXT_SCHEMA ",\"owner\":" TEXT_SCHEMA ",\"self_approval\":{\"type\":[\"boolean\",\"null\"]},\"timeout_ms\":{\"type\":[\"number\",\"null\"],\"minimum\":0,\"maximum\":" TIMEOUT_MS_MAX "}},"
 	"\"required\":[\"title\"],\"additionalProperties\":false}";
 
 static int64_t after_ms(const struct effect *effect, const char *member)
@@ -260,7 +260,12 @@ void effect_begin_approval_ask(struct effect *effect)
 	const char *subject = json_string_value(json_member(effect->args, "subject"));
 	const char *owner = json_string_value(json_member(effect->args, "owner"));
 	int64_t until = after_ms(effect, "timeout_ms");
-	store_tx_add(effect->tx, STATEMENT_approval_ask, STORE_MUST, until ? "ttitjttii" : "ttitjttin", id, run, (int64_t)effect->number, title,
-	             body, subject, owner, effect->now_us, until);
+	int64_t own = json_member_bool(effect->args, "self_approval", false);
+	if (until)
+		store_tx_add(effect->tx, STATEMENT_approval_ask, STORE_MUST, "ttitjttiii", id, run, (int64_t)effect->number, title, body, subject, owner,
+		             effect->now_us, until, own);
+	else
+		store_tx_add(effect->tx, STATEMENT_approval_ask, STORE_MUST, "ttitjttini", id, run, (int64_t)effect->number, title, body, subject, owner,
+		             effect->now_us, own);
 	effect_wait(effect, "approval", id, until, NULL);
 }

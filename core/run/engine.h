@@ -67,6 +67,7 @@ struct run_request {
 	struct str subject;          /* optional: what the run is about, for listing (the deal) */
 	struct str idempotency_key;  /* optional; with it the digest of the request body */
 	const uint8_t *body_digest;
+	struct str by;               /* optional: who starts it, "key:ID" or "cli"; they may not decide what it asks */
 	struct str event;            /* optional: id of the event that starts it (one run per event and capability) */
 	int64_t deadline_us;         /* optional: it and all below it end then, done or not */
 	int64_t budget_effects;      /* optional: effects that it and all below it may issue; 0: any number */
@@ -80,9 +81,9 @@ void engine_start_run(struct engine *engine, const struct run_request *request, 
 
 /* A new run with the first `at` outcomes of another one's journal, which goes on from there. bundle: "origin" (also when empty), "live", or the digest of one in the
  * store. result {run}; ERR_NOT_FOUND, ERR_SCHEMA (at, bundle), ERR_CONFLICT, ERR_LIMIT, ERR_UNAVAILABLE. */
-void engine_fork_run(struct engine *engine, struct str tenant, struct str run, int64_t at, struct str bundle, engine_done_fn done, void *arg);
+void engine_fork_run(struct engine *engine, struct str tenant, struct str run, int64_t at, struct str bundle, struct str by, engine_done_fn done, void *arg);
 /* Stuck: the same run again from its journal. Failed or cancelled: a new run with its input, on the live bundle. bundle as above. Otherwise ERR_CONFLICT. */
-void engine_retry_run(struct engine *engine, struct str tenant, struct str run, struct str bundle, engine_done_fn done, void *arg);
+void engine_retry_run(struct engine *engine, struct str tenant, struct str run, struct str bundle, struct str by, engine_done_fn done, void *arg);
 
 /* Watch a run: fires `event`, first inside this call, for each outcome and log that is not on disk yet, then for each of effect, outcome, log, status (JSON object borrowed; id "INDEX" or "INDEX.N", empty for effect) and lastly
  * status with a final state. Returns NULL when the run is not resident here (read the store instead). */
@@ -94,8 +95,8 @@ void engine_unwatch(struct run_watcher *watcher);
 void engine_signal_run(struct engine *engine, struct str tenant, struct str run, struct str name, const json_t *payload, struct str id /* optional */,
                        engine_done_fn done, void *arg);                    /* ERR_NOT_FOUND, ERR_CONFLICT (ended) */
 void engine_cancel_run(struct engine *engine, struct str tenant, struct str run, engine_done_fn done, void *arg);
-void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by,
-                            engine_done_fn done, void *arg);              /* ERR_NOT_FOUND, ERR_CONFLICT (decided or expired) */
+void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by, bool admin,
+                            engine_done_fn done, void *arg);              /* ERR_NOT_FOUND, ERR_CONFLICT (decided or expired), ERR_FORBIDDEN (not theirs to decide) */
 /* Somebody decided what became of an effect (store/outcomes.h, on disk): its run looks. */
 void engine_outcome_decided(struct engine *engine, struct str tenant, struct str run, int64_t effect);
 void engine_emit_event(struct engine *engine, struct str tenant, const json_t *cloud_event, engine_done_fn done, void *arg);

@@ -14,6 +14,7 @@
 #define PHASES_MAX 16   /* forks of forks: core/cell/vm.h */
 
 struct version_request {
+	char *by;                          /* who asks; NULL: nobody known */
 	struct engine *engine;
 	struct tenant *tenant;
 	char *of, *bundle;                 /* bundle: "origin", "live", a digest; after the first look a digest */
@@ -117,6 +118,7 @@ static void request_finish(struct version_request *request, int code, const char
 	store_tx_free(request->row);
 	free(request->of);
 	free(request->bundle);
+	free(request->by);
 	free(request);
 }
 
@@ -152,6 +154,8 @@ static void request_write(struct version_request *request)
 		if (request->at)
 			store_tx_add(tx, STATEMENT_journal_fork, STORE_MUST, "tti", request->id, request->of, request->at);
 	}
+	if (request->by && !request->same)
+		store_tx_add(tx, STATEMENT_run_started_by, STORE_MUST, "tt", request->id, request->by);
 	store_submit_write(tx, request_on_written, request);
 }
 
@@ -290,12 +294,12 @@ static void request_begin(struct engine *engine, struct version_request *asked, 
 	store_submit_read(tx, request_on_row, request);
 }
 
-void engine_fork_run(struct engine *engine, struct str tenant, struct str run, int64_t at, struct str bundle, engine_done_fn done, void *arg)
+void engine_fork_run(struct engine *engine, struct str tenant, struct str run, int64_t at, struct str bundle, struct str by, engine_done_fn done, void *arg)
 {
-	request_begin(engine, &(struct version_request){ .at = at }, tenant, run, bundle, done, arg);
+	request_begin(engine, &(struct version_request){ .at = at, .by = by.n ? mem_copy(by) : NULL }, tenant, run, bundle, done, arg);
 }
 
-void engine_retry_run(struct engine *engine, struct str tenant, struct str run, struct str bundle, engine_done_fn done, void *arg)
+void engine_retry_run(struct engine *engine, struct str tenant, struct str run, struct str bundle, struct str by, engine_done_fn done, void *arg)
 {
-	request_begin(engine, &(struct version_request){ .retry = true }, tenant, run, bundle, done, arg);
+	request_begin(engine, &(struct version_request){ .retry = true, .by = by.n ? mem_copy(by) : NULL }, tenant, run, bundle, done, arg);
 }

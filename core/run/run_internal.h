@@ -344,6 +344,7 @@ const json_t *manifest_capability(const json_t *manifest, const char *agent, con
 struct run_birth {
 	struct tenant *tenant;
 	const char *id, *agent, *capability, *event, *parent, *spec;
+	const char *started_by;            /* NULL: whoever started the parent, or nobody */
 	struct str subject;
 	const json_t *input, *spec_start;
 	int64_t parent_effect, depth, now_us;

@@ -66,11 +66,12 @@ void run_birth_add(struct engine *engine, struct store_tx *tx, const struct run_
 	const char *owner = birth->unowned ? NULL : engine->owner;
 	const char *digest = birth->bundle->digest;
 	if (birth->parent)
-		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjitiit", birth->id, birth->agent, birth->capability, digest, "queued",
-		             birth->input, subject, birth->event, spec, birth->now_us, birth->parent, birth->parent_effect, birth->depth, owner);
+		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjitiitt", birth->id, birth->agent, birth->capability, digest, "queued",
+		             birth->input, subject, birth->event, spec, birth->now_us, birth->parent, birth->parent_effect, birth->depth, owner,
+		             birth->started_by);
 	else
-		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjinnit", birth->id, birth->agent, birth->capability, digest, "queued",
-		             birth->input, subject, birth->event, spec, birth->now_us, birth->depth, owner);
+		store_tx_add(tx, STATEMENT_run_insert, expect, "tttttjttjinnitt", birth->id, birth->agent, birth->capability, digest, "queued",
+		             birth->input, subject, birth->event, spec, birth->now_us, birth->depth, owner, birth->started_by);
 	limits_birth_add(tx, birth);
 	free(subject);
 	json_decref(spec);
@@ -115,7 +116,7 @@ struct start {
 	bool counted;                      /* in tenant->starting */
 	bool unowned;
 	char id[UUID_TEXT_SIZE];
-	char *agent, *capability, *subject, *event, *spec, *key;
+	char *by, *agent, *capability, *subject, *event, *spec, *key;
 	json_t *input, *spec_start, *errors;
 	char digest[SHA256_HEX_SIZE];
 	int64_t now_us;
@@ -138,6 +139,7 @@ static void start_finish(struct start *start, int code, const char *run, bool ex
 	free(start->capability);
 	free(start->subject);
 	free(start->event);
+	free(start->by);
 	free(start->spec);
 	free(start->key);
 	json_decref(start->input);
@@ -157,7 +159,7 @@ static struct run_birth birth_of(const struct start *start)
 	return (struct run_birth){
 		.tenant = start->tenant, .id = start->id, .agent = start->agent, .capability = start->capability, .event = start->event,
 		.spec = start->spec, .subject = str_of(start->subject), .input = start->input, .spec_start = start->spec_start,
-		.now_us = start->now_us, .bundle = start->bundle, .unowned = start->unowned, .limits = &start->limits,
+		.started_by = start->by, .now_us = start->now_us, .bundle = start->bundle, .unowned = start->unowned, .limits = &start->limits,
 	};
 }
 
@@ -295,6 +297,7 @@ void engine_start_run(struct engine *engine, const struct run_request *request, 
 	start->capability = mem_copy(str_of(request->capability));
 	start->subject = copy_or_null(request->subject);
 	start->event = copy_or_null(request->event);
+	start->by = copy_or_null(request->by);
 	start->spec = copy_or_null(request->spec);
 	start->key = copy_or_null(request->idempotency_key);
 	start->input = request->input ? json_incref(request->input) : json_object();

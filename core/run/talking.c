@@ -7,7 +7,7 @@
 
 struct telling {
 	struct engine *engine;
-	char *tenant, *target, *name, *id;
+	char *tenant, *target, *name, *id, *by;
 	json_t *body;
 	engine_done_fn done;
 	void *arg;
@@ -34,6 +34,7 @@ static void telling_finish(struct telling *telling, int code, json_t *result /* 
 	free(telling->target);
 	free(telling->name);
 	free(telling->id);
+	free(telling->by);
 	free(telling);
 }
 
@@ -123,6 +124,14 @@ void engine_signal_run(struct engine *engine, struct str tenant, struct str run,
 
 /* ---- decisions ---- */
 
+/* It is open, and yet nothing was changed: whoever asked may not decide, or it is another key's. Columns 7, 8: asked_by, self_approval. */
+static const char *decision_refusal(const struct telling *telling, const struct store_result *r)
+{
+	if (telling->by && str_is(store_text(r, 0, 7), telling->by) && store_int(r, 0, 8) == 0)
+		return "whoever started a run does not decide what it asks: let another key decide, or let the script ask with self_approval = true";
+	return "another key owns this question: let that one decide, or one with the scope admin";
+}
+
 static void decision_on_looked(struct store_tx *tx, int code, void *arg)
 {
 	struct telling *telling = arg;
@@ -132,8 +141,11 @@ static void decision_on_looked(struct store_tx *tx, int code, void *arg)
 		result = json_object();
 		json_put_str(result, "status", store_text(r, 0, 2));
 	}
-	telling_finish(telling, code ? code : r->rows ? ERR_CONFLICT : ERR_NOT_FOUND, result,
-	               code ? store_tx_error(tx) : r->rows ? "the question is closed already" : "no such approval");
+	if (code == 0 && r->rows && str_is(store_text(r, 0, 2), "pending"))
+		telling_finish(telling, ERR_FORBIDDEN, result, decision_refusal(telling, r));
+	else
+		telling_finish(telling, code ? code : r->rows ? ERR_CONFLICT : ERR_NOT_FOUND, result,
+		               code ? store_tx_error(tx) : r->rows ? "the question is closed already" : "no such approval");
 	store_tx_free(tx);
 }
 
@@ -155,18 +167,18 @@ static void decision_on_written(struct store_tx *tx, int code, void *arg)
 	store_tx_free(tx);
 }
 
-void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by,
+void engine_decide_approval(struct engine *engine, struct str tenant, struct str approval, const char *decision, struct str note, struct str by, bool admin,
                             engine_done_fn done, void *arg)
 {
 	struct telling *telling = telling_new(engine, tenant, approval, done, arg);
 	telling->name = mem_copy(str_of(decision));
 	char *note_text = note.p ? mem_copy(note) : NULL, *by_text = by.p ? mem_copy(by) : NULL;
 	struct store_tx *tx = store_tx_new(engine->options.store, tenant);
-	store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "tttti", telling->target, decision, note_text, by_text,
-	             clock_now_us(engine->options.clock));
+	store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "ttttii", telling->target, decision, note_text, by_text,
+	             clock_now_us(engine->options.clock), (int64_t)admin);
 	store_tx_add(tx, STATEMENT_approval_asker, STORE_ANY, "t", telling->target);
 	free(note_text);
-	free(by_text);
+	telling->by = by_text;
 	store_submit_write(tx, decision_on_written, telling);
 }
 

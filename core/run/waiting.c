@@ -417,7 +417,7 @@ static void wait_expire(struct wait *wait)
 		json_put(ok, "note", NULL);
 		json_put(ok, "by", NULL);
 		json_put_int(ok, "at", now);
-		store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "ttnni", wait->name, "expired", now);
+		store_tx_add(tx, STATEMENT_approval_expire, STORE_MUST, "ti", wait->name, now);
 	} else {
 		ok = json_null();
 	}

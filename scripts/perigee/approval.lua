@@ -12,10 +12,11 @@ local approval = {}
 ---@field by? string who decided
 ---@field at integer unix microseconds
 
-local FIELDS = { "title", "body", "subject", "owner", "timeout_ms" }
+local FIELDS = { "title", "body", "subject", "owner", "timeout_ms", "self_approval" }
 
----Ask a person and wait for the answer or for the timeout ("expired").
----@param question { title: string, body?: any, subject?: string, owner?: string, timeout_ms?: integer }
+---Ask a person and wait for the answer or for the timeout ("expired"). Whoever started the run may not decide,
+---unless self_approval is true; an owner "key:ID" lets only that key decide, or an administrator.
+---@param question { title: string, body?: any, subject?: string, owner?: string, timeout_ms?: integer, self_approval?: boolean }
 ---@return perigee.Decision
 function approval.ask(question)
   check.type("approval.ask", "question", question, "table")
@@ -27,12 +28,16 @@ function approval.ask(question)
   if question.timeout_ms ~= nil then
     check.integer("approval.ask", "timeout_ms", question.timeout_ms, 0)
   end
+  if question.self_approval ~= nil then
+    check.type("approval.ask", "self_approval", question.self_approval, "boolean")
+  end
   local answer = effects.call("approval.ask", {
     title = question.title,
     body = question.body,
     subject = question.subject,
     owner = question.owner,
     timeout_ms = question.timeout_ms,
+    self_approval = question.self_approval,
   })
   return effects.without_nulls(answer)
 end

@@ -34,6 +34,7 @@ local function ask_person(input, known, touch)
     },
     subject = input.deal,
     owner = input.owner,
+    self_approval = true, -- a seller's own follow-up: who asked for it may send it
     timeout_ms = DECIDE_MS,
   }
 end

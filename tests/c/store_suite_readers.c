@@ -157,7 +157,7 @@ static void add_run(int n, const char *agent, const char *status, const char *su
 
 	snprintf(id, sizeof(id), "run-%03d", n);
 	/* Pairs share a creation time: the id decides. */
-	store_tx_add(tx, STATEMENT_run_insert, STORE_MUST, "tttttttnninnis", id, agent, "qualify", "b", status, "{\"a\":1}", subject, NOW + n / 2,
+	store_tx_add(tx, STATEMENT_run_insert, STORE_MUST, "tttttttnninnisn", id, agent, "qualify", "b", status, "{\"a\":1}", subject, NOW + n / 2,
 	    (int64_t)0, STR("w"));
 	write_now(tx);
 }
@@ -246,7 +246,7 @@ static void add_approval(int n)
 	char id[32];
 
 	snprintf(id, sizeof(id), "approval-%d", n);
-	store_tx_add(tx, STATEMENT_approval_ask, STORE_MUST, "ttittntii", id, "run", (int64_t)n, "May I?", "{}", "ann", NOW + n, NOW + 100);
+	store_tx_add(tx, STATEMENT_approval_ask, STORE_MUST, "ttittntiii", id, "run", (int64_t)n, "May I?", "{}", "ann", NOW + n, NOW + 100, (int64_t)0);
 	write_now(tx);
 }
 
@@ -260,7 +260,7 @@ static void approvals_are_listed_by_status(void **state)
 	for (int n = 1; n <= 3; n++)
 		add_approval(n);
 	tx = begin("acme");
-	store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "ttnti", "approval-2", "approved", "bob", NOW + 50);
+	store_tx_add(tx, STATEMENT_approval_decide, STORE_MUST, "ttntii", "approval-2", "approved", "bob", NOW + 50, (int64_t)0);
 	write_now(tx);
 	tx = begin("acme");
 	assert_int_equal(approvals_tx_list(tx, STR("pending"), 1, STR(""), &op, NULL), 0);

@@ -129,7 +129,7 @@ static void make_runs(int count)
 		struct store_tx *tx = begin("acme");
 
 		snprintf(id, sizeof(id), "run-%03d", i);
-		store_tx_add(tx, STATEMENT_run_insert, STORE_MUST, "tttttttnninnis", id, "sales", "qualify", "b", "queued", "{}", NULL, NOW, (int64_t)0, STR("w"));
+		store_tx_add(tx, STATEMENT_run_insert, STORE_MUST, "tttttttnninnisn", id, "sales", "qualify", "b", "queued", "{}", NULL, NOW, (int64_t)0, STR("w"));
 		write_now(tx);
 	}
 }

@@ -68,6 +68,59 @@ def ask(title, **more):
     raise Failure("no approval of the run")
 
 
+def open_question(run):
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        for approval in host.get("/v1/approvals?status=pending").json["items"]:
+            if run in (approval["run"], host.get("/v1/runs/" + approval["run"]).json["parent"]):
+                return approval
+        time.sleep(0.02)
+    raise Failure("no approval of the run or its child")
+
+
+@test
+def who_started_a_run_does_not_decide_what_it_asks():
+    other = host.make_key("approvals:*,agents:call,runs:*")
+    for body, ways in (({"strict": True}, "start"), ({"strict": True}, "retry"), ({"strict": True, "child": True}, "start")):
+        run = host.start("ask", {"title": "Pay?", **body})
+        host.wait_run(run, "waiting")
+        if ways == "retry":
+            equal(host.post("/v1/runs/%s/cancel" % run).status, 200)
+            run = host.post("/v1/runs/%s/retry" % run).json["run"]
+            host.wait_run(run, "waiting")
+        path = "/v1/approvals/" + open_question(run)["id"]
+        problem(host.post(path, {"decision": "approved"}), 403, "auth.forbidden", "whoever started a run")
+        equal(host.get(path).json["status"], "pending")
+        equal(host.post(path, {"decision": "approved"}, key=other).status, 200)
+        equal(host.wait_run(run, "succeeded")["output"]["decision"], "approved")
+    # and the other way round: a fork belongs to who asked for it
+    run = host.start("ask", {"title": "Pay?", "strict": True})
+    host.wait_run(run, "waiting")
+    fork = host.post("/v1/runs/%s/fork" % run, {"at": 0}, key=other)
+    equal(fork.status, 202, fork)
+    path = "/v1/approvals/" + open_question(fork.json["run"])["id"]
+    problem(host.post(path, {"decision": "approved"}, key=other), 403)
+    equal(host.post(path, {"decision": "rejected"}).status, 200)
+    equal(host.post("/v1/approvals/" + open_question(run)["id"], {"decision": "rejected"}, key=other).status, 200)
+
+
+@test
+def a_question_that_a_key_owns_is_decided_by_that_key_or_an_administrator():
+    text = host.perigee("key", "create", "--tenant", "example", "--scopes", "approvals:*")
+    owner, identity = re.search(r"pg_\w+", text).group(0), re.search(r"id: (\S+)", text).group(1)
+    another = host.make_key("approvals:*")
+    for deciding, status in ((another, 403), (owner, 200)):
+        if status == 403:
+            run = host.start("ask", {"title": "Mine?", "owner": "key:" + identity})
+            host.wait_run(run, "waiting")
+            path = "/v1/approvals/" + open_question(run)["id"]
+        answer = host.post(path, {"decision": "approved"}, key=deciding)
+        equal(answer.status, status, answer)
+    run = host.start("ask", {"title": "Mine?", "owner": "key:" + identity})
+    host.wait_run(run, "waiting")
+    equal(host.post("/v1/approvals/" + open_question(run)["id"], {"decision": "approved"}).status, 200, "an administrator's key")
+
+
 @test
 def an_approval_waits_and_a_decision_lets_the_run_go_on():
     run, approval = ask("Send the offer?")

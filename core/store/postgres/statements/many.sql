@@ -36,14 +36,14 @@ WHERE runs.tenant_id = $tenant AND runs.id = m.id AND runs.fence = m.fence AND r
 -- only: postgres
 -- many: run_insert
 -- params: id:text agent:text capability:text bundle:text status:text input:json? subject:text? event:text? spec:json? created_at:int parent:text?
---   parent_effect:int? depth:int owner:text?
+--   parent_effect:int? depth:int owner:text? started_by:text?
 INSERT INTO runs (tenant_id, id, agent, capability, bundle, status, input, subject, event, spec, created_at, parent, parent_effect, depth, owner,
-                  fence, journal_length, effects_issued, cost_nanos, tokens, cpu_us, strikes)
+                  started_by, fence, journal_length, effects_issued, cost_nanos, tokens, cpu_us, strikes)
 SELECT $tenant, m.id, m.agent, m.capability, m.bundle, m.status, m.input, m.subject, m.event, m.spec, m.created_at, m.parent, m.parent_effect, m.depth,
-       m.owner, 1, 0, 0, 0, 0, 0, 0
+       m.owner, coalesce(m.started_by, (SELECT started_by FROM runs AS above WHERE above.tenant_id = $tenant AND above.id = m.parent)), 1, 0, 0, 0, 0, 0, 0
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
-            $12::bigint[], $13::bigint[], $14::text[])
-     AS m (id, agent, capability, bundle, status, input, subject, event, spec, created_at, parent, parent_effect, depth, owner)
+            $12::bigint[], $13::bigint[], $14::text[], $15::text[])
+     AS m (id, agent, capability, bundle, status, input, subject, event, spec, created_at, parent, parent_effect, depth, owner, started_by)
 ON CONFLICT DO NOTHING;
 
 -- name: journal_insert_many

@@ -2,11 +2,12 @@
 
 -- name: run_insert
 -- scope: tenant
--- params: id agent capability bundle status input subject event spec created_at parent parent_effect depth owner
--- A run is born with fence 1. An event that is delivered again changes nothing: one run per event, agent and capability.
+-- params: id agent capability bundle status input subject event spec created_at parent parent_effect depth owner started_by
+-- A run is born with fence 1; a child was started by whoever started its parent.
 INSERT INTO runs (id, agent, capability, bundle, status, input, subject, event, spec, created_at, parent, parent_effect, depth, owner,
-                  fence, journal_length, effects_issued, cost_nanos, tokens, cpu_us, strikes)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 0, 0, 0, 0, 0, 0)
+                  started_by, fence, journal_length, effects_issued, cost_nanos, tokens, cpu_us, strikes)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+        coalesce(?15, (SELECT started_by FROM runs WHERE id = ?11)), 1, 0, 0, 0, 0, 0, 0)
 ON CONFLICT DO NOTHING;
 
 -- name: run_load
@@ -129,19 +130,28 @@ UPDATE signals SET consumed_by = ?2 WHERE seq = ?1 AND consumed_by IS NULL;
 
 -- name: approval_ask
 -- scope: tenant
--- params: id run effect title body subject owner asked_at expires_at
-INSERT INTO approvals (id, run, effect, title, body, subject, owner, status, asked_at, expires_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?9);
+-- params: id run effect title body subject owner asked_at expires_at self_approval
+-- It was asked by whoever started the run.
+INSERT INTO approvals (id, run, effect, title, body, subject, owner, status, asked_at, expires_at, self_approval, asked_by)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?9, ?10, (SELECT started_by FROM runs WHERE id = ?2));
 
 -- name: approval_state
 -- scope: tenant
 -- params: id
-SELECT id, run, status, decision, note, decided_by, decided_at FROM approvals WHERE id = ?1;
+SELECT id, run, status, decision, note, decided_by, decided_at, asked_by, self_approval, owner FROM approvals WHERE id = ?1;
 
 -- name: approval_decide
 -- scope: tenant
--- params: id decision note by at
-UPDATE approvals SET status = ?2, decision = ?2, note = ?3, decided_by = ?4, decided_at = ?5 WHERE id = ?1 AND status = 'pending';
+-- params: id decision note by at admin
+-- Not by whoever asked, unless the question lets them; where its owner is a key, by that key or an administrator.
+UPDATE approvals SET status = ?2, decision = ?2, note = ?3, decided_by = ?4, decided_at = ?5
+WHERE id = ?1 AND status = 'pending' AND (asked_by IS NULL OR self_approval <> 0 OR asked_by <> ?4)
+  AND (owner IS NULL OR owner NOT LIKE 'key:%' OR owner = ?4 OR ?6 <> 0);
+
+-- name: approval_expire
+-- scope: tenant
+-- params: id at
+UPDATE approvals SET status = 'expired', decision = 'expired', decided_at = ?2 WHERE id = ?1 AND status = 'pending';
 
 -- name: approvals_withdraw
 -- scope: tenant

@@ -221,3 +221,9 @@ FROM runs
 WHERE id > ?1 AND ended_at IS NULL AND status IN ('queued', 'running', 'waiting')
 ORDER BY id
 LIMIT ?2;
+
+-- name: run_started_by
+-- scope: tenant
+-- params: id:text started_by:text
+-- purpose: with run_fork and run_retry_new, in their transaction: who asked for the new run
+UPDATE runs SET started_by = ?2 WHERE id = ?1;

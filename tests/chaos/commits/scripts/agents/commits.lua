@@ -69,7 +69,7 @@ return agent "commits" {
         end
         run.signal(run.id, "self", { n = 1 }, { id = name .. "-signal" })
         assert(run.await("self", { timeout_ms = 60000 }).payload.n == 1)
-        local answer = approval.ask { title = name, timeout_ms = 60000 }
+        local answer = approval.ask { title = name, timeout_ms = 60000, self_approval = true }
         records.put("item", name .. "-approved", { n = answer.decision == "approved" and 1 or 0 }, 0)
         run.continue_as_new { name = name, origin = input.origin, turn = 2 }
       end,

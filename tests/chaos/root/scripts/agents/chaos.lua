@@ -73,7 +73,7 @@ return agent "chaos" {
       input = { title = "string" },
       output = { decision = "string" },
       run = function(input)
-        return { decision = approval.ask { title = input.title, timeout_ms = 60000 }.decision }
+        return { decision = approval.ask { title = input.title, timeout_ms = 60000, self_approval = true }.decision }
       end,
     },
     half = {

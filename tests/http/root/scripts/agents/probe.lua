@@ -75,10 +75,20 @@ return agent "probe" {
     },
     ask = {
       title = "Ask a person",
-      input = { title = "string", body = "any?" },
+      input = { title = "string", body = "any?", strict = "boolean?", owner = "string?", child = "boolean?" },
       output = { decision = "string", note = "string?" },
       run = function(input)
-        local answer = approval.ask { title = input.title, body = input.body, subject = "deal-1", timeout_ms = 60000 }
+        if input.child then
+          return run.call("probe", "ask", { title = input.title, strict = input.strict, owner = input.owner })
+        end
+        local answer = approval.ask {
+          title = input.title,
+          body = input.body,
+          subject = "deal-1",
+          owner = input.owner,
+          self_approval = not input.strict,
+          timeout_ms = 60000,
+        }
         return { decision = answer.decision, note = answer.note }
       end,
     },
