@@ -1,6 +1,7 @@
 -- The forms for many of the statements that busy hosts run most: a batch of several transactions of one tenant runs each of them once, with arrays
 -- (core/store/postgres/batch.h). Each element does what the statement does alone; where it must count, the number of changed rows tells whether all did.
--- Those that answer number their elements (n, from 1).
+-- Those that answer number their elements (n, from 1). A key that is taken undoes the batch, whether as an error or as a row too few; as an error it
+-- costs the others less: ON CONFLICT looks twice and writes twice.
 
 -- name: run_append_many
 -- scope: tenant
@@ -131,8 +132,7 @@ WHERE approvals.tenant_id = $tenant AND approvals.run = m.run AND approvals.stat
 -- params: kind:text id:text version:int updated_at:int run:text? actor:text? body:json
 INSERT INTO records (tenant_id, kind, id, version, updated_at, run, actor, body)
 SELECT $tenant, m.kind, m.id, m.version, m.updated_at, m.run, m.actor, m.body
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[]) AS m (kind, id, version, updated_at, run, actor, body)
-ON CONFLICT DO NOTHING;
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[]) AS m (kind, id, version, updated_at, run, actor, body);
 
 -- name: record_update_many
 -- scope: tenant
@@ -151,8 +151,7 @@ WHERE records.tenant_id = $tenant AND records.kind = m.kind AND records.id = m.i
 -- params: kind:text id:text version:int at:int run:text? actor:text? body:json?
 INSERT INTO record_history (tenant_id, kind, id, version, at, run, actor, body)
 SELECT $tenant, m.kind, m.id, m.version, m.at, m.run, m.actor, m.body
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[]) AS m (kind, id, version, at, run, actor, body)
-ON CONFLICT DO NOTHING;
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[]) AS m (kind, id, version, at, run, actor, body);
 
 -- name: record_fields_put_many
 -- scope: tenant
@@ -163,7 +162,8 @@ INSERT INTO record_fields (tenant_id, kind, field, value, id)
 SELECT $tenant, m.kind, indexed.field, perigee_sort_key(perigee_json_at(m.body, indexed.path)), m.id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS m (kind, id, body)
 CROSS JOIN LATERAL (SELECT field, path FROM record_indexes WHERE record_indexes.tenant_id = $tenant AND record_indexes.kind = m.kind
-                    UNION SELECT 'deal', '$."deal"' WHERE m.kind = 'source') AS indexed
+                    UNION ALL SELECT 'deal', '$."deal"'
+                    WHERE m.kind = 'source' AND NOT EXISTS (SELECT 1 FROM record_indexes WHERE tenant_id = $tenant AND kind = 'source' AND field = 'deal')) AS indexed
 ON CONFLICT (tenant_id, kind, id, field) DO UPDATE SET value = excluded.value
 WHERE record_fields.tenant_id = $tenant AND record_fields.value <> excluded.value;
 
