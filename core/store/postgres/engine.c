@@ -240,6 +240,7 @@ static struct postgres *engine_new(struct store *store, const struct store_optio
 	pthread_cond_init(&engine->answered, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	queue_init(&engine->writes);
+	engine->writes.lingers = true;
 	queue_init(&engine->reads);
 	link_init(&engine->writer_link, &engine->shared);
 	link_init(&engine->keeper_link, &engine->shared);

@@ -29,6 +29,9 @@ struct queue {
 	struct store_tx *first, **end;
 	int idle;                            /* threads that wait */
 	bool stopping;
+	bool lingers, lingering;             /* its taker (one) waits a little for company when there was company before */
+	size_t count, lately;                /* waiting; the most that were taken at once lately */
+	int pauses;                          /* takes until it lingers again */
 };
 
 void queue_init(struct queue *q);

@@ -1,6 +1,15 @@
 #include "store/postgres/postgres.h"
 
+#include <errno.h>
 #include <string.h>
+#include <time.h>
+
+enum {
+	LINGER_ENOUGH = 32,            /* transactions that are worth a commit: more lower its cost for each by little */
+	LINGER_FROM = 12,              /* so many at once have come lately: others are on their way */
+	LINGER_PAUSES = 4,             /* takes without lingering after one that was in vain */
+	LINGER_US = 1000,
+};
 
 void queue_init(struct queue *q)
 {
@@ -26,7 +35,8 @@ void queue_put(struct queue *q, struct store_tx *tx)
 	BUG_ON(q->stopping);
 	*q->end = tx;
 	q->end = &tx->next;
-	wake = q->idle > 0;
+	q->count++;
+	wake = q->idle > 0 && (!q->lingering || q->count >= LINGER_ENOUGH);
 	pthread_mutex_unlock(&q->lock);
 	if (wake)
 		pthread_cond_signal(&q->work);
@@ -57,11 +67,41 @@ static struct store_tx *cut(struct queue *q, size_t most, size_t bytes_max)
 		n++;
 		p = &(*p)->next;
 	}
+	q->count -= n;
+	q->lately -= q->lately / 8;
+	if (q->lately < n)
+		q->lately = n;
 	q->first = *p;
 	*p = NULL;
 	if (q->first == NULL)
 		q->end = &q->first;
 	return first;
+}
+
+/* Under the lock. A small batch costs its transactions more than a large one: when there were larger ones lately, wait a little for those on their way. */
+static void linger(struct queue *q)
+{
+	size_t before = q->count;
+	struct timespec until;
+
+	if (q->pauses > 0)
+		q->pauses--;
+	else if (q->lately >= LINGER_FROM && before < LINGER_ENOUGH && !q->stopping) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += LINGER_US * 1000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000;
+		}
+		q->lingering = true;
+		q->idle++;
+		while (q->count < LINGER_ENOUGH && !q->stopping && pthread_cond_clockwait(&q->work, &q->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+			;
+		q->idle--;
+		q->lingering = false;
+		if (q->count < before + before / 2 + 1)
+			q->pauses = LINGER_PAUSES;
+	}
 }
 
 struct store_tx *queue_take(struct queue *q, size_t most, size_t bytes_max)
@@ -74,6 +114,8 @@ struct store_tx *queue_take(struct queue *q, size_t most, size_t bytes_max)
 		pthread_cond_wait(&q->work, &q->lock);
 		q->idle--;
 	}
+	if (q->lingers && q->first != NULL)
+		linger(q);
 	list = q->first != NULL ? cut(q, most, bytes_max) : NULL;
 	if (q->first != NULL && q->idle > 0)
 		pthread_cond_signal(&q->work);
