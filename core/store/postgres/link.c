@@ -140,10 +140,13 @@ static PGresult *ask_plain(struct link *link, const char *sql, int64_t deadline_
 	return result;
 }
 
-/* Is a pooler between us and the server, and since when does the server run? */
+/* Is a pooler between us and the server, and since when does the server run? A server that goes on after the crash of one of its processes keeps its start time and may
+ * give numbers of transactions again that were lost; but it throws its statistics away. */
 static int get_to_know(struct link *link, int64_t deadline_us, struct errbuf *e)
 {
-	static const char sql[] = "SELECT pg_catalog.pg_backend_pid(), extract(epoch from pg_catalog.pg_postmaster_start_time())::text";
+	static const char sql[] =
+	    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.concat_ws(' ', extract(epoch from pg_catalog.pg_postmaster_start_time()),"
+	    " extract(epoch from pg_catalog.pg_stat_get_bgwriter_stat_reset_time()))";
 	PGresult *result = ask_plain(link, sql, deadline_us);
 	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
 	int64_t pid = 0;

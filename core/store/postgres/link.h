@@ -53,7 +53,7 @@ struct link {
 	PGresult *result, *prepare_failed;
 	int64_t down_since_us, next_try_us;
 	int pause_ms;
-	char started[40];        /* when the server started: text, to be compared */
+	char started[80];        /* when the server started: text, to be compared */
 	char why[256];           /* it is down */
 	struct pg_params params;
 };

@@ -39,7 +39,7 @@ struct writing {
 	struct batch batch;
 	struct store_tx *list;
 	int64_t deadline_us, changed;
-	char xid[24], started[40], owner[OWNER_SIZE];
+	char xid[24], started[80], owner[OWNER_SIZE];
 	bool begun, owned;
 	struct errbuf error;
 };
@@ -402,7 +402,7 @@ static enum outcome write_each(struct writing *w, bool last_try)
 
 /* -- what became of it ------------------------------------------------------------------------------------------------------ */
 
-/* The server still knows what became of a transaction, as long as it is the same server, started once. */
+/* The server still knows what became of a transaction, as long as it is the same server, started once and recovered never since. */
 static enum outcome find_out(struct writing *w)
 {
 	struct store_value id = text_value(w->xid);
