@@ -4,6 +4,7 @@
 #   make run             install what is missing, build, work through examples/, serve until Ctrl-C
 #   make demo            the same, ends when the examples are done (0: all of them succeeded)
 #   make test            every suite; last line `N passed, N failed`      SUITES="c http" for some of them
+#   make test-long       the same with the long programs that PostgreSQL has a twin of
 #   make bench           what BENCHMARKS.md reports
 #   make bench-peers     other engines beside us on the same work (fetches them from npm)
 #   make chaos           the storm of tests/chaos in its long form: CHAOS_SECONDS (60) for each of CHAOS_SEEDS, each store; a kill at each commit
@@ -111,7 +112,7 @@ FUZZ_PROGRAMS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 
 # -- the usual targets ------------------------------------------------------------------------------------------------
 
-.PHONY: all programs tests benches run demo test chaos bench bench-peers lint floors asan fuzz fuzzers install clean dependencies test-dependencies
+.PHONY: all programs tests benches run demo test test-long chaos bench bench-peers lint floors asan fuzz fuzzers install clean dependencies test-dependencies
 .DELETE_ON_ERROR:
 
 all: programs
@@ -136,6 +137,9 @@ demo: dependencies
 test: test-dependencies
 	@+$(MAKE) -s tests
 	@tests/run --build $(BUILD) $(SUITES)
+
+test-long: export TEST_LONG := 1
+test-long: test
 
 bench: dependencies
 	@+$(MAKE) -s benches
