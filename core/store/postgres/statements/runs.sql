@@ -115,7 +115,7 @@ ON CONFLICT DO NOTHING;
 -- params: created_before:int limit:int
 -- purpose: forget keys of old, some at a time (index idempotency_oldest)
 DELETE FROM idempotency
-WHERE tenant_id = $tenant AND key IN (SELECT key FROM idempotency WHERE tenant_id = $tenant AND created_at < $1 ORDER BY created_at LIMIT $2);
+WHERE tenant_id = $tenant AND key = ANY (ARRAY(SELECT key FROM idempotency WHERE tenant_id = $tenant AND created_at < $1 ORDER BY created_at LIMIT $2));
 
 -- name: run_agents
 -- scope: tenant

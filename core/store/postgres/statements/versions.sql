@@ -109,7 +109,7 @@ ON CONFLICT (tenant_id, hash) DO UPDATE SET touched_at = excluded.touched_at WHE
 -- purpose: the next bodies, in order, and of these deletes what nothing refers to (bodies_page tells where the next slice begins)
 DELETE FROM bodies
 WHERE tenant_id = $tenant AND touched_at < $2
-  AND hash IN (SELECT hash FROM bodies WHERE tenant_id = $tenant AND hash > $1 ORDER BY hash LIMIT $3)
+  AND hash = ANY (ARRAY(SELECT hash FROM bodies WHERE tenant_id = $tenant AND hash > $1 ORDER BY hash LIMIT $3))
   AND NOT EXISTS (SELECT 1 FROM journal WHERE journal.tenant_id = $tenant AND journal.body = bodies.hash);
 
 -- name: bodies_page
@@ -156,49 +156,49 @@ LIMIT $3;
 -- purpose: the last outcomes of a long journal: a slice, before the rest goes with its run
 DELETE FROM journal
 WHERE tenant_id = $tenant AND run = $1
-  AND idx IN (SELECT idx FROM journal WHERE tenant_id = $tenant AND run = $1 ORDER BY idx DESC LIMIT $2);
+  AND idx = ANY (ARRAY(SELECT idx FROM journal WHERE tenant_id = $tenant AND run = $1 ORDER BY idx DESC LIMIT $2));
 
 -- name: retention_journals
 -- scope: tenant
 -- params: runs:json
-DELETE FROM journal WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+DELETE FROM journal WHERE tenant_id = $tenant AND run = ANY (ARRAY(SELECT json_array_elements_text($1::json)));
 
 -- name: retention_logs
 -- scope: tenant
 -- params: runs:json
-DELETE FROM run_logs WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+DELETE FROM run_logs WHERE tenant_id = $tenant AND run = ANY (ARRAY(SELECT json_array_elements_text($1::json)));
 
 -- name: retention_signals
 -- scope: tenant
 -- params: runs:json
-DELETE FROM signals WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+DELETE FROM signals WHERE tenant_id = $tenant AND run = ANY (ARRAY(SELECT json_array_elements_text($1::json)));
 
 -- name: retention_approvals
 -- scope: tenant
 -- params: runs:json
-DELETE FROM approvals WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+DELETE FROM approvals WHERE tenant_id = $tenant AND run = ANY (ARRAY(SELECT json_array_elements_text($1::json)));
 
 -- name: retention_intents
 -- scope: tenant
 -- params: runs:json
 -- purpose: what was on its way out when a run ended; what was decided about it stays
-DELETE FROM intents WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+DELETE FROM intents WHERE tenant_id = $tenant AND run = ANY (ARRAY(SELECT json_array_elements_text($1::json)));
 
 -- name: retention_waits
 -- scope: tenant
 -- params: runs:json
-DELETE FROM waits WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+DELETE FROM waits WHERE tenant_id = $tenant AND run = ANY (ARRAY(SELECT json_array_elements_text($1::json)));
 
 -- name: retention_handoffs
 -- scope: tenant
 -- params: runs:json
 -- purpose: a hand-off goes with the run of its receiver; one that never had any stays a dead letter
-DELETE FROM handoffs WHERE tenant_id = $tenant AND run IN (SELECT json_array_elements_text($1::json));
+DELETE FROM handoffs WHERE tenant_id = $tenant AND run = ANY (ARRAY(SELECT json_array_elements_text($1::json)));
 
 -- name: retention_runs
 -- scope: tenant
 -- params: runs:json
-DELETE FROM runs WHERE tenant_id = $tenant AND id IN (SELECT json_array_elements_text($1::json)) AND ended_at IS NOT NULL;
+DELETE FROM runs WHERE tenant_id = $tenant AND id = ANY (ARRAY(SELECT json_array_elements_text($1::json))) AND ended_at IS NOT NULL;
 
 -- name: retention_deliveries
 -- scope: tenant
@@ -213,7 +213,7 @@ WHERE tenant_id = $tenant AND status = 'done' AND event IN (
 -- params: before:int after:int limit:int
 -- purpose: old events that nothing is to be done about, in slices (retention_events_page tells where the next begins); dead letters keep theirs
 DELETE FROM events
-WHERE tenant_id = $tenant AND seq IN (SELECT seq FROM events WHERE tenant_id = $tenant AND seq > $2 ORDER BY seq LIMIT $3) AND dispatched = 1 AND at < $1
+WHERE tenant_id = $tenant AND seq = ANY (ARRAY(SELECT seq FROM events WHERE tenant_id = $tenant AND seq > $2 ORDER BY seq LIMIT $3)) AND dispatched = 1 AND at < $1
   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.tenant_id = $tenant AND deliveries.event = events.id);
 
 -- name: retention_events_page
